@@ -1,0 +1,27 @@
+// What the processor can do, read once. Chooses between builds of the same kernel source; never changes a result.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/enum_names.h"
+
+namespace setun {
+
+enum class CpuPath { kScalar, kAvx2, kAvx512 };
+
+template <>
+struct EnumNames<CpuPath> {
+  static constexpr auto table = enum_table<CpuPath>(
+      {{CpuPath::kScalar, "scalar"}, {CpuPath::kAvx2, "avx2"}, {CpuPath::kAvx512, "avx512"}});
+};
+
+// The best path this machine supports.
+CpuPath best_cpu_path();
+// The path in use: the best, unless tests forced another. Forcing one the machine lacks throws Error.
+CpuPath cpu_path();
+void force_cpu_path(std::optional<CpuPath> path);
+// "AMD EPYC 9755" from the processor itself.
+std::string cpu_model_name();
+
+}  // namespace setun

@@ -1,0 +1,27 @@
+// One micro-batch, and the loader's exact position.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace setun {
+
+// The next window to be delivered. Enough to continue bit-exactly: order is a function of (seed, epoch).
+struct LoaderPosition {
+  int64_t epoch = 0;
+  int64_t window = 0;  // index into the epoch's order
+  bool operator==(const LoaderPosition&) const = default;
+};
+
+inline constexpr int64_t kIgnoreTarget = -100;
+
+struct Batch {
+  at::Tensor tokens_BT;     // int64
+  at::Tensor targets_BT;    // int64; kIgnoreTarget where nothing is to be predicted
+  at::Tensor documents_BT;  // int64 document numbers with packing isolate; else undefined
+  int64_t valid_targets = 0;
+  LoaderPosition after;     // position once this batch has been used
+};
+
+}  // namespace setun

@@ -1,0 +1,26 @@
+// One decoder block: norm -> attention -> residual, norm -> gated FFN -> residual, with the norm placements of
+// model_options.h. KvCache holds the keys and values of generation.
+#pragma once
+
+#include <vector>
+
+#include "model/model_options.h"
+#include "nn/attention.h"
+#include "nn/feed_forward.h"
+#include "nn/rms_norm.h"
+#include "nn/torch_module.h"
+
+namespace setun {
+
+struct DecoderBlockImpl : torch::nn::Module {
+  DecoderBlockImpl(const ModelOptions& options, int64_t block, int64_t first_layer, at::ScalarType compute);
+  at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context, const AttentionInputs& inputs);
+
+  RmsNorm attn_norm{nullptr};  // null with placement per_linear
+  Attention attn{nullptr};
+  RmsNorm ffn_norm{nullptr};
+  FeedForward ffn{nullptr};
+};
+TORCH_MODULE(DecoderBlock);
+
+}  // namespace setun

@@ -1,0 +1,44 @@
+// A Llama-shaped decoder language model: embedding, blocks, final norm, head (tied or not). Architecture only: no method
+// names. Parameter names: embed.weight, blocks.N.{attn_norm,ffn_norm}.weight, blocks.N.attn.{q,k,v,o,sub_norm}.weight,
+// blocks.N.ffn.{gate,up,down,sub_norm}.weight, norm.weight, head.weight (untied); a linear's own norm is <linear>.norm.weight.
+#pragma once
+
+#include <vector>
+
+#include "model/decoder_block.h"
+#include "model/model_options.h"
+#include "nn/torch_module.h"
+#include "quant/quant_context.h"
+
+namespace setun {
+
+struct ForwardOptions {
+  at::Tensor documents_BT;        // int64 document number of each token: attention stays inside one; undefined: causal only
+  KvCache* cache = nullptr;       // generation: keys and values so far, extended by this call
+  bool recompute_blocks = false;  // gradient checkpointing
+};
+
+struct DecoderLMImpl : torch::nn::Module {
+  DecoderLMImpl(const ModelOptions& options, at::ScalarType compute);
+  // tokens_BT int64 -> logits_BTV in the compute dtype.
+  at::Tensor forward(const at::Tensor& tokens_BT, QuantContext& context, const ForwardOptions& options = {});
+
+  ModelOptions options;
+  torch::nn::Embedding embed{nullptr};
+  torch::nn::ModuleList blocks{nullptr};
+  RmsNorm norm{nullptr};
+  BitLinear head{nullptr};  // null when tied: the logits use embed.weight
+};
+TORCH_MODULE(DecoderLM);
+
+// Draws every parameter from `seed` alone (one generator per parameter name: order does not matter).
+void initialise(DecoderLM& model, uint64_t seed);
+
+// Every linear layer with its index, for the context's latents: (name, weight), ordered as layer_table.
+struct NamedLinear {
+  std::string name;
+  BitLinear linear;
+};
+std::vector<NamedLinear> linear_layers(DecoderLM& model);
+
+}  // namespace setun

@@ -1,0 +1,24 @@
+// The model's linear layers and its sizes, from the options alone: torch-free, so a recipe is checked without a tensor.
+#pragma once
+
+#include <vector>
+
+#include "model/model_options.h"
+#include "quant/quant_plan.h"
+
+namespace setun {
+
+// Every linear layer in forward order; the order is the layer index of QuantPlan and BitLinearOptions::layer.
+std::vector<LayerInfo> layer_table(const ModelOptions& options);
+
+struct SizeEstimate {
+  int64_t parameters = 0;
+  int64_t embedding_parameters = 0;
+  int64_t ternary_parameters = 0;  // weights with a quantizer in the plan's last phase
+  double packed_bytes = 0;         // 2 bits a ternary weight + fp32 scales; everything else at 2 bytes
+  double training_bytes = 0;       // parameters, gradients, optimizer, quantized values, activations of one micro-batch
+};
+SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch, int64_t context,
+                           bool recompute_blocks);
+
+}  // namespace setun

@@ -1,0 +1,75 @@
+// The `model` section: a Llama-shaped decoder. Sizes only; what is quantized is the `quant` section's business.
+#pragma once
+
+#include <cstdint>
+
+#include "base/enum_names.h"
+#include "base/error.h"
+
+namespace setun {
+
+// Where RMSNorms stand (BitNet FAQ section 3; methods-bitnet 0.4). Equal for a ternary model and its full-precision twin.
+//   prenorm:            one norm before qkv, one before gate/up (the plain Llama block)
+//   subln:              prenorm, and a norm on the concatenated heads before o and on the FFN product before down
+//   per_linear:         every linear owns a norm on its input; no block norms
+//   prenorm_per_linear: both
+enum class NormPlacement { kPreNorm, kSubln, kPerLinear, kPreNormPerLinear };
+enum class FfnKind { kSwiGlu, kRelu2Glu };  // silu(g) * u, and relu(g)^2 * u
+// normal: every matrix N(0, std). residual_scaled: o and down N(0, std / sqrt(2 * layers)). fan_in: N(0, 1 / sqrt(in)).
+enum class InitKind { kNormal, kResidualScaled, kFanIn };
+
+template <>
+struct EnumNames<NormPlacement> {
+  static constexpr auto table =
+      enum_table<NormPlacement>({{NormPlacement::kPreNorm, "prenorm"},
+                                 {NormPlacement::kSubln, "subln"},
+                                 {NormPlacement::kPerLinear, "per_linear"},
+                                 {NormPlacement::kPreNormPerLinear, "prenorm_per_linear"}});
+};
+template <>
+struct EnumNames<FfnKind> {
+  static constexpr auto table =
+      enum_table<FfnKind>({{FfnKind::kSwiGlu, "swiglu"}, {FfnKind::kRelu2Glu, "relu2_glu"}});
+};
+template <>
+struct EnumNames<InitKind> {
+  static constexpr auto table = enum_table<InitKind>({{InitKind::kNormal, "normal"},
+                                                      {InitKind::kResidualScaled, "residual_scaled"},
+                                                      {InitKind::kFanIn, "fan_in"}});
+};
+
+struct NormOptions {
+  NormPlacement placement = NormPlacement::kSubln;
+  bool gain = true;   // learned gain, initialised to 1
+  double eps = 1e-5;
+  bool operator==(const NormOptions&) const = default;
+};
+
+struct InitOptions {
+  InitKind kind = InitKind::kNormal;
+  double std = 0.02;
+  bool operator==(const InitOptions&) const = default;
+};
+
+struct ModelOptions {
+  int64_t vocab_size = 0;  // 0: the tokenizer's
+  int64_t hidden = 256;
+  int64_t layers = 4;
+  int64_t heads = 4;
+  int64_t kv_heads = 0;    // 0: as heads
+  int64_t head_dim = 0;    // 0: hidden / heads
+  int64_t ffn = 768;
+  FfnKind ffn_kind = FfnKind::kSwiGlu;
+  int64_t max_context = 1024;  // longest sequence, generation included
+  double rope_base = 10000;
+  bool tied_embeddings = true;
+  NormOptions norm;
+  InitOptions init;
+
+  bool operator==(const ModelOptions&) const = default;
+  void validate(Errors& errors) const;
+  int64_t resolved_kv_heads() const { return kv_heads == 0 ? heads : kv_heads; }
+  int64_t resolved_head_dim() const { return head_dim == 0 ? hidden / heads : head_dim; }
+};
+
+}  // namespace setun

@@ -1,0 +1,103 @@
+// What a method does to one linear layer, as plain data: activation quantizer, weight quantizer, storage.
+// An empty spec is full precision. Torch-free, so that config and the planner see it. Formulas: quant/quantizers/.
+// A norm is not here: where norms stand is the architecture's choice (model/model_options.h), equal for both twins.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/enum_names.h"
+#include "base/error.h"
+
+namespace setun {
+
+enum class WeightScheme { kNone, kAbsmean };
+enum class ActivationScheme { kNone, kAbsmax };
+enum class Granularity { kTensor, kRow, kGroup, kToken };
+enum class Estimator { kSte };
+// latent: the optimizer's full-precision parameter is quantized in every step's forward.
+// projected: the stored parameter IS the quantized value between steps; the optimizer keeps the latent copy.
+enum class WeightStorage { kLatent, kProjected };
+
+// The part a linear layer plays; quant.layers and parameter groups address layers by it.
+enum class Role { kQkv, kO, kGateUp, kDown, kHead };
+
+template <>
+struct EnumNames<WeightScheme> {
+  static constexpr auto table =
+      enum_table<WeightScheme>({{WeightScheme::kNone, "none"}, {WeightScheme::kAbsmean, "absmean"}});
+};
+template <>
+struct EnumNames<ActivationScheme> {
+  static constexpr auto table = enum_table<ActivationScheme>(
+      {{ActivationScheme::kNone, "none"}, {ActivationScheme::kAbsmax, "absmax"}});
+};
+template <>
+struct EnumNames<Granularity> {
+  static constexpr auto table = enum_table<Granularity>({{Granularity::kTensor, "tensor"},
+                                                         {Granularity::kRow, "row"},
+                                                         {Granularity::kGroup, "group"},
+                                                         {Granularity::kToken, "token"}});
+};
+template <>
+struct EnumNames<Estimator> {
+  static constexpr auto table = enum_table<Estimator>({{Estimator::kSte, "ste"}});
+};
+template <>
+struct EnumNames<WeightStorage> {
+  static constexpr auto table = enum_table<WeightStorage>(
+      {{WeightStorage::kLatent, "latent"}, {WeightStorage::kProjected, "projected"}});
+};
+template <>
+struct EnumNames<Role> {
+  static constexpr auto table = enum_table<Role>({{Role::kQkv, "qkv"},
+                                                  {Role::kO, "o"},
+                                                  {Role::kGateUp, "gate_up"},
+                                                  {Role::kDown, "down"},
+                                                  {Role::kHead, "head"}});
+};
+
+struct WeightQuantSpec {
+  WeightScheme scheme = WeightScheme::kNone;
+  Granularity granularity = Granularity::kTensor;
+  int64_t group_size = 0;  // columns per scale; only with granularity group
+  Estimator estimator = Estimator::kSte;
+  double eps = 1e-5;  // the scale is max(statistic, eps)
+  WeightStorage storage = WeightStorage::kLatent;
+
+  bool operator==(const WeightQuantSpec&) const = default;
+  void validate(Errors& errors) const;
+};
+
+struct ActivationQuantSpec {
+  ActivationScheme scheme = ActivationScheme::kNone;
+  int64_t bits = 8;  // 2..8
+  Granularity granularity = Granularity::kToken;
+  Estimator estimator = Estimator::kSte;
+  double eps = 1e-5;
+
+  bool operator==(const ActivationQuantSpec&) const = default;
+  void validate(Errors& errors) const;
+};
+
+struct LinearSpec {
+  WeightQuantSpec weight;
+  ActivationQuantSpec activation;
+
+  bool operator==(const LinearSpec&) const = default;
+  bool quantizes() const {
+    return weight.scheme != WeightScheme::kNone || activation.scheme != ActivationScheme::kNone;
+  }
+  void validate(Errors& errors) const;
+};
+
+// A linear layer of a model, by the name its weight has in a checkpoint (without ".weight").
+struct LayerInfo {
+  std::string name;   // "blocks.3.attn.q"
+  Role role;
+  int64_t block;      // -1 outside the blocks
+  int64_t out_features;
+  int64_t in_features;
+};
+
+}  // namespace setun

@@ -1,0 +1,64 @@
+// The `quant` section: a default spec, ordered layer patches (later wins), and phases that change specs during a run.
+// Torch-free. quant/quant_plan.h turns it into one LinearSpec per layer and phase before training starts.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/step_point.h"
+#include "quant/linear_spec.h"
+
+namespace setun {
+
+// The keys a patch sets; an absent one leaves the spec as it was.
+struct WeightQuantPatch {
+  std::optional<WeightScheme> scheme;
+  std::optional<Granularity> granularity;
+  std::optional<int64_t> group_size;
+  std::optional<Estimator> estimator;
+  std::optional<double> eps;
+  std::optional<WeightStorage> storage;
+  bool operator==(const WeightQuantPatch&) const = default;
+};
+struct ActivationQuantPatch {
+  std::optional<ActivationScheme> scheme;
+  std::optional<int64_t> bits;
+  std::optional<Granularity> granularity;
+  std::optional<Estimator> estimator;
+  std::optional<double> eps;
+  bool operator==(const ActivationQuantPatch&) const = default;
+};
+struct SpecPatch {
+  WeightQuantPatch weight;
+  ActivationQuantPatch activation;
+  bool operator==(const SpecPatch&) const = default;
+  LinearSpec apply(LinearSpec spec) const;
+};
+
+// match: a role ("down"), a role with a block range ("down[0..3]", both ends included; "qkv[2]"), a layer name
+// ("blocks.3.attn.q"), or a name with '*'. A match that hits no layer is an error.
+struct LayerPatch {
+  std::string match;
+  SpecPatch set;
+  bool operator==(const LayerPatch&) const = default;
+};
+
+// From step `at` on, the patches apply on top of the phase before. During the first `ramp` steps a layer's quantizers
+// yield (1 - lambda) * before + lambda * after with lambda rising linearly from 1/(ramp+1) (0 steps: at once).
+struct QuantPhase {
+  StepPoint at;
+  StepPoint ramp;
+  std::vector<LayerPatch> layers;  // match "*" reaches every block linear
+  bool operator==(const QuantPhase&) const = default;
+};
+
+struct QuantOptions {
+  LinearSpec base;  // YAML key `default`: every linear inside the blocks (qkv, o, gate_up, down); never the head
+  std::vector<LayerPatch> layers;
+  std::vector<QuantPhase> phases;
+  bool operator==(const QuantOptions&) const = default;
+  void validate(Errors& errors) const;
+};
+
+}  // namespace setun

@@ -1,0 +1,40 @@
+# One imported target, setun_libtorch, from a LibTorch folder (include/ and lib/): the pip wheel's torch folder or the
+# user's own. find_package(Torch) is not used: it needs nvcc, picks CUDA architectures, and always links torch_cuda.
+set(SETUN_LIBTORCH "" CACHE PATH "LibTorch folder (holds include/ and lib/): >= 2.7 with the C++11 ABI")
+if(NOT SETUN_LIBTORCH)
+  file(GLOB candidates ${CMAKE_SOURCE_DIR}/.setun/libtorch/lib/python3*/site-packages/torch)
+  if(candidates)
+    list(GET candidates 0 SETUN_LIBTORCH)
+  endif()
+endif()
+set(remedy "Run scripts/setup to install torch 2.11.0 into .setun/, or pass -DSETUN_LIBTORCH=<folder with include/ and lib/>.")
+if(NOT SETUN_LIBTORCH)
+  message(FATAL_ERROR "LibTorch not found. ${remedy}")
+endif()
+foreach(part include/torch/version.h include/ATen/ATen.h lib/libtorch_cpu.so lib/libc10.so)
+  if(NOT EXISTS ${SETUN_LIBTORCH}/${part})
+    message(FATAL_ERROR "SETUN_LIBTORCH=${SETUN_LIBTORCH} has no ${part}. ${remedy}")
+  endif()
+endforeach()
+
+file(STRINGS ${SETUN_LIBTORCH}/include/torch/version.h lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+string(REGEX REPLACE "[^0-9;]" "" numbers "${lines}")
+list(JOIN numbers "." SETUN_LIBTORCH_VERSION)
+if(SETUN_LIBTORCH_VERSION VERSION_LESS 2.7)
+  message(FATAL_ERROR "LibTorch ${SETUN_LIBTORCH_VERSION} in ${SETUN_LIBTORCH} is too old: Setun needs >= 2.7. ${remedy}")
+endif()
+# A pre-C++11-ABI build exports std::string symbols without the __cxx11 tag.
+file(STRINGS ${SETUN_LIBTORCH}/lib/libc10.so abi REGEX "__cxx11" LIMIT_COUNT 1)
+if(NOT abi)
+  message(FATAL_ERROR "LibTorch in ${SETUN_LIBTORCH} was built with the old (pre-C++11) ABI, which cannot link with "
+                      "this compiler's std::string. Use the cxx11-ABI build. ${remedy}")
+endif()
+
+add_library(setun_libtorch INTERFACE)
+target_include_directories(setun_libtorch SYSTEM INTERFACE
+  ${SETUN_LIBTORCH}/include ${SETUN_LIBTORCH}/include/torch/csrc/api/include)
+target_compile_options(setun_libtorch INTERFACE ${OpenMP_CXX_FLAGS})
+target_link_directories(setun_libtorch INTERFACE ${SETUN_LIBTORCH}/lib)
+target_link_libraries(setun_libtorch INTERFACE ${OpenMP_CXX_LIBRARIES} torch_cpu c10)
+target_link_options(setun_libtorch INTERFACE -Wl,-rpath,${SETUN_LIBTORCH}/lib -Wl,--no-as-needed)
+message(STATUS "LibTorch ${SETUN_LIBTORCH_VERSION}: ${SETUN_LIBTORCH}")
