@@ -1,4 +1,5 @@
-// What the processor can do, read once. Chooses between builds of the same kernel source; never changes a result.
+// What the processor can do, read once. Chooses between builds of the same kernel source; never
+// changes a result.
 #pragma once
 
 #include <optional>
@@ -18,7 +19,8 @@ struct EnumNames<CpuPath> {
 
 // The best path this machine supports.
 CpuPath best_cpu_path();
-// The path in use: the best, unless tests forced another. Forcing one the machine lacks throws Error.
+// The path in use: the best, unless tests forced another. Forcing one the machine lacks throws
+// Error.
 CpuPath cpu_path();
 void force_cpu_path(std::optional<CpuPath> path);
 // "AMD EPYC 9755" from the processor itself.

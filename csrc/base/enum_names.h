@@ -1,5 +1,6 @@
 // One name table per closed choice: parse, print and the list in error messages all read it.
-// Usage: template <> struct EnumNames<Color> { static constexpr auto table = enum_table<Color>({{Color::kRed, "red"}}); };
+// Usage: template <> struct EnumNames<Color> { static constexpr auto table =
+// enum_table<Color>({{Color::kRed, "red"}}); };
 #pragma once
 
 #include <array>

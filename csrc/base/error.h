@@ -34,7 +34,8 @@ template <class... Parts>
   throw Error(str(parts...));
 }
 
-// Findings about one options struct. Keys are relative to that struct ("norm.eps"); config adds section and file:line.
+// Findings about one options struct. Keys are relative to that struct ("norm.eps"); config adds
+// section and file:line.
 class Errors {
  public:
   struct Finding {
@@ -61,19 +62,20 @@ class Errors {
 }  // namespace setun
 
 // The user's mistake: throws setun::Error with the concatenated parts.
-#define SETUN_CHECK(condition, ...)           \
-  do {                                        \
-    if (!(condition)) {                       \
-      ::setun::fail(__VA_ARGS__);             \
-    }                                         \
+#define SETUN_CHECK(condition, ...) \
+  do {                              \
+    if (!(condition)) {             \
+      ::setun::fail(__VA_ARGS__);   \
+    }                               \
   } while (false)
 
-// A broken invariant of Setun itself: throws setun::InternalError naming the condition and the place.
-#define SETUN_ASSERT(condition, ...)                                                              \
-  do {                                                                                            \
-    if (!(condition)) {                                                                           \
-      throw ::setun::InternalError(::setun::str("internal error at ", __FILE__, ":", __LINE__,    \
-                                                ": ", #condition, " does not hold. " __VA_OPT__(, ) \
-                                                    __VA_ARGS__));                                \
-    }                                                                                             \
+// A broken invariant of Setun itself: throws setun::InternalError naming the condition and the
+// place.
+#define SETUN_ASSERT(condition, ...)                                                             \
+  do {                                                                                           \
+    if (!(condition)) {                                                                          \
+      throw ::setun::InternalError(::setun::str("internal error at ", __FILE__, ":", __LINE__,   \
+                                                ": ", #condition,                                \
+                                                " does not hold. " __VA_OPT__(, ) __VA_ARGS__)); \
+    }                                                                                            \
   } while (false)

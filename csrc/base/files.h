@@ -1,6 +1,7 @@
-// Files the way a run that may be killed needs them: whole-file reads with clear errors, writes that are atomic and
-// durable (temporary file in the same folder, fsync, rename, fsync of the folder), and a read-only memory map.
-// A fault point between those steps can be armed by tests (arm_fault_point), which then kills the process.
+// Files the way a run that may be killed needs them: whole-file reads with clear errors, writes
+// that are atomic and durable (temporary file in the same folder, fsync, rename, fsync of the
+// folder), and a read-only memory map. A fault point between those steps can be armed by tests
+// (arm_fault_point), which then kills the process.
 #pragma once
 
 #include <cstddef>
@@ -18,15 +19,19 @@ namespace fs = std::filesystem;
 // The whole file; throws Error naming the path and the reason.
 std::string read_file(const fs::path& path);
 
-// Replaces `path` by `content` so that after a crash at any moment the old or the new file is there, whole.
+// Replaces `path` by `content` so that after a crash at any moment the old or the new file is
+// there, whole.
 void write_file_atomic(const fs::path& path, std::string_view content);
 
-// Flushes a file / a folder to the disk; throws Error (with "No space left on device" when that is the reason).
+// Flushes a file / a folder to the disk; throws Error (with "No space left on device" when that is
+// the reason).
 void fsync_path(const fs::path& path);
 
-// Named places at which tests can make the process die by SIGKILL (see tests/kill_test). Free when not armed.
+// Named places at which tests can make the process die by SIGKILL (see tests/kill_test). Free when
+// not armed.
 void fault_point(std::string_view name);
-void arm_fault_point(std::string name, int64_t after);  // dies at the `after`-th pass (1 = the first)
+void arm_fault_point(std::string name,
+                     int64_t after);  // dies at the `after`-th pass (1 = the first)
 
 // A read-only memory map of a whole file. Movable; the bytes live as long as the object.
 class MappedFile {
@@ -47,7 +52,8 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-// An exclusive advisory lock on a file that holds the owner's process id. Throws Error naming that process when taken.
+// An exclusive advisory lock on a file that holds the owner's process id. Throws Error naming that
+// process when taken.
 class FileLock {
  public:
   explicit FileLock(const fs::path& path);

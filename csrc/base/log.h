@@ -1,5 +1,5 @@
-// Logging: one line per message on standard error, through spdlog, which only log.cpp includes (its fmt clashes with
-// LibTorch's). Progress and metrics do not go through here; see train/metrics.h.
+// Logging: one line per message on standard error, through spdlog, which only log.cpp includes (its
+// fmt clashes with LibTorch's). Progress and metrics do not go through here; see train/metrics.h.
 #pragma once
 
 #include <string>

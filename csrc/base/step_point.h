@@ -1,5 +1,5 @@
-// A point of a run given as a step (375) or as a fraction of the run's steps (0.5). Written in YAML as one number:
-// a value with a decimal point in [0, 1] is a fraction, an integer is a step.
+// A point of a run given as a step (375) or as a fraction of the run's steps (0.5). Written in YAML
+// as one number: a value with a decimal point in [0, 1] is a fraction, an integer is a step.
 #pragma once
 
 #include <cmath>

@@ -8,7 +8,8 @@
 
 namespace setun {
 
-// The candidate nearest to `word` by edit distance, or "" when none is near (distance > max(2, length / 3)).
+// The candidate nearest to `word` by edit distance, or "" when none is near (distance > max(2,
+// length / 3)).
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates);
 
 // 1536 -> "1.5 KB", 1.3e9 -> "1.3 GB" (powers of 1000).

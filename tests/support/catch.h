@@ -1,5 +1,6 @@
-// Catch2 v2 plus what Setun's tests share: SETUN_SKIP (Catch2 v2 has none), temporary folders, text containment.
-// A skipped case is counted as skipped in the closing line "N passed, N failed, N skipped", never as passed.
+// Catch2 v2 plus what Setun's tests share: SETUN_SKIP (Catch2 v2 has none), temporary folders, text
+// containment. A skipped case is counted as skipped in the closing line "N passed, N failed, N
+// skipped", never as passed.
 #pragma once
 
 #include <catch2/catch.hpp>

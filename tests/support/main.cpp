@@ -1,4 +1,5 @@
-// The main program of every Catch2 executable: runs the session and prints the closing line that scripts/test adds up.
+// The main program of every Catch2 executable: runs the session and prints the closing line that
+// scripts/test adds up.
 #define CATCH_CONFIG_RUNNER
 #include "support/catch.h"
 

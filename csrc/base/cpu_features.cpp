@@ -1,0 +1,60 @@
+#include "base/cpu_features.h"
+
+#include <atomic>
+#include <fstream>
+#include <string>
+
+#include "base/error.h"
+
+namespace setun {
+namespace {
+
+std::atomic<int>& forced() {
+  static std::atomic<int> value{-1};
+  return value;
+}
+
+CpuPath detect() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+    return CpuPath::kAvx512;
+  }
+  if (__builtin_cpu_supports("avx2")) {
+    return CpuPath::kAvx2;
+  }
+#endif
+  return CpuPath::kScalar;
+}
+
+}  // namespace
+
+CpuPath best_cpu_path() {
+  static const CpuPath best = detect();
+  return best;
+}
+
+CpuPath cpu_path() {
+  const int value = forced().load(std::memory_order_relaxed);
+  return value < 0 ? best_cpu_path() : static_cast<CpuPath>(value);
+}
+
+void force_cpu_path(std::optional<CpuPath> path) {
+  SETUN_CHECK(!path || *path <= best_cpu_path(), "CPU path ",
+              enum_name(path.value_or(CpuPath::kScalar)),
+              " is not supported by this machine, whose best is ", enum_name(best_cpu_path()));
+  forced() = path ? static_cast<int>(*path) : -1;
+}
+
+std::string cpu_model_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0) {
+      return line.substr(line.find(':') + 2);
+    }
+  }
+  return "unknown processor";
+}
+
+}  // namespace setun
