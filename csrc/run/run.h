@@ -1,35 +1,42 @@
-// The verbs of the program on a decoded recipe. Torch-free on purpose: cli and sweep include only this.
+// The verbs of the program on a decoded recipe. Torch-free on purpose: cli includes only this and
+// config.
 #pragma once
 
+#include <cstdint>
 #include <string>
-#include <vector>
 
+#include "base/error.h"
 #include "config/run_config.h"
 
 namespace setun::run {
 
-// Cross-section rules, layer table, quantization plan and size estimate, without making a tensor.
-// Findings carry full keys ("quant.layers[0].match").
+// Rules that need the layer table, the quantization plan and the size estimate, without making a
+// tensor. Findings carry full keys ("quant.layers[0].match").
 struct CheckReport {
   Errors errors;
   std::string table;  // parameters, packed size, memory, phases: what `train` prints at start
 };
 CheckReport check(const RunConfig& config);
 
+// What summary.json in the run folder holds.
 struct TrainSummary {
-  std::string reason;      // "finished", "signal", "time limit"
+  std::string reason;  // "finished", "signal", "time limit"
   int64_t steps = 0;
   double train_loss = 0;
-  double validation_loss = 0;
+  double validation_loss = 0;  // nats per token; 0 without a validation split
+  double ngram_loss = 0;       // of the eval.ngram baseline; 0 when off
   double tokens_per_second = 0;
+  double peak_memory_bytes = 0;  // resident set of the process
   double packed_bytes = 0;
+  int64_t parameters = 0;
 };
-// Trains, or resumes when config.run.output already holds a run. `config_yaml` is the resolved recipe.
+// Trains, or resumes when config.run.output already holds a run. `config_yaml` is the resolved
+// recipe.
 TrainSummary train(const RunConfig& config, const std::string& config_yaml);
 
-void prepare(const RunConfig& config);                                     // setun data
-void evaluate(const RunConfig& config, const std::string& checkpoint);     // setun eval
-void generate(const RunConfig& config, const std::string& checkpoint);     // setun generate
-void inspect(const std::string& path);                                     // setun inspect
+void prepare(const RunConfig& config);                                  // setun data
+void evaluate(const RunConfig& config, const std::string& checkpoint);  // setun eval
+void generate(const RunConfig& config, const std::string& checkpoint);  // setun generate
+void inspect(const std::string& path);                                  // setun inspect
 
 }  // namespace setun::run

@@ -13,6 +13,9 @@ namespace setun {
 enum class Device { kCpu, kCuda };
 enum class ComputeDtype { kFp32, kBf16 };  // of matrix products and attention; parameters and norms stay fp32
 enum class NonFinitePolicy { kStop, kSkip };
+// LibTorch's setting of the same name for fp32 products. highest: its default BLAS. medium: oneDNN, about twice as fast on
+// AMD processors at fp32 accuracy; a processor with AMX may then round the inputs of products to bf16.
+enum class MatmulPrecision { kHighest, kMedium };
 
 template <>
 struct EnumNames<Device> {
@@ -22,6 +25,11 @@ template <>
 struct EnumNames<ComputeDtype> {
   static constexpr auto table =
       enum_table<ComputeDtype>({{ComputeDtype::kFp32, "fp32"}, {ComputeDtype::kBf16, "bf16"}});
+};
+template <>
+struct EnumNames<MatmulPrecision> {
+  static constexpr auto table = enum_table<MatmulPrecision>(
+      {{MatmulPrecision::kHighest, "highest"}, {MatmulPrecision::kMedium, "medium"}});
 };
 template <>
 struct EnumNames<NonFinitePolicy> {
@@ -39,6 +47,7 @@ struct RunOptions {
   int64_t threads = 0;        // 0: all cores
   Device device = Device::kCpu;
   ComputeDtype compute = ComputeDtype::kFp32;
+  MatmulPrecision matmul_precision = MatmulPrecision::kHighest;
   bool recompute_blocks = false;  // gradient checkpointing: keep block inputs only, recompute in backward
   NonFinitePolicy non_finite = NonFinitePolicy::kStop;
   std::vector<std::string> allow_changed;  // keys whose change since the checkpoint is accepted ("optim.lr", "run.*")
@@ -49,6 +58,7 @@ struct RunOptions {
 struct EvalOptions {
   int64_t every = 0;     // steps; 0: only at the end
   int64_t batches = 0;   // micro-batches of the validation split; 0: all
+  int64_t ngram = 0;     // order of the Kneser-Ney n-gram baseline reported at the end of train and by eval; 0: none
   bool operator==(const EvalOptions&) const = default;
   void validate(Errors& errors) const;
 };

@@ -1,9 +1,14 @@
-// The training loop: batch -> forward -> loss -> backward (times accumulate) -> estimators -> clip -> optimizer -> records.
-// No branch on a method: what is quantized is in the QuantPlan, strengths are in the StepState.
+// The training loop: batch -> forward -> loss -> backward (times accumulate) -> estimators -> clip
+// -> optimizer -> records. No branch on a method: what is quantized is in the QuantPlan, strengths
+// are in the StepState. A step that was interrupted leaves no trace: resume() continues from a
+// checkpoint bit for bit.
 #pragma once
 
 #include <atomic>
-#include <functional>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "data/loader.h"
@@ -11,16 +16,18 @@
 #include "model/decoder_lm.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
+#include "train/layer_metrics.h"
 #include "train/metrics.h"
 
 namespace setun {
 
+// What a run is assembled from; the trainer borrows everything.
 struct TrainerParts {
   DecoderLM model;
   QuantContext& context;
   AdamW& optimizer;
   Loader& train;
-  Loader* validation;  // may be null
+  Loader* validation;  // null: no evaluation
   Metrics& metrics;
   CheckpointStore& checkpoints;
 };
@@ -33,7 +40,7 @@ struct TrainerOptions {
   CheckpointOptions checkpoint;
   MetricsOptions metrics;
   int64_t total_steps = 0;
-  int64_t validation_bytes = 0;
+  double validation_tokens_per_byte = 0;  // 0: unknown, no bits per byte
   std::string config_yaml;
   std::string data_fingerprint;
 };
@@ -43,16 +50,58 @@ enum class StopReason { kFinished, kSignal, kTimeLimit };
 struct TrainResult {
   StopReason reason = StopReason::kFinished;
   int64_t steps = 0;
-  double train_loss = 0;
-  EvalResult validation;
-  double tokens_per_second = 0;
+  double train_loss = 0;  // of the last step
+  EvalResult validation;  // after the last step; tokens == 0 when there is no validation split
+  double tokens_per_second = 0;  // of training steps alone, this process
 };
 
 class Trainer {
  public:
   Trainer(TrainerParts parts, TrainerOptions options);
+
+  // Puts model, optimizer, loader and counters where the checkpoint left them. Throws Error listing
+  // every tensor that does not fit.
   void resume(const Checkpoint& checkpoint);
+
+  // Trains until the last step, the time limit, or stop_requested; the state is saved in every
+  // case.
   TrainResult run(const std::atomic<bool>& stop_requested);
+
+ private:
+  struct Interval {  // since the last metrics record; saved, so that a resumed run logs the same
+                     // means
+    double loss_sum = 0;
+    int64_t steps = 0;
+    int64_t tokens = 0;  // of this process, for rates only
+    double seconds = 0;
+  };
+
+  StepState state_at(int64_t step) const;
+  void train_step();
+  double forward_backward(const std::vector<Batch>& micro_batches);
+  void update(double loss, const StepState& state);
+  void reject_non_finite(double loss) const;
+  void after_step(const StepState& state);
+  void evaluate_now();
+  void save();
+  std::vector<NamedTensor> model_tensors() const;
+
+  TrainerParts parts_;
+  TrainerOptions options_;
+  LayerMetrics layer_metrics_;
+  std::vector<NamedLinear> linears_;
+  int64_t step_ = 0;    // optimizer steps done
+  int64_t tokens_ = 0;  // training tokens seen
+  double last_loss_ = 0;
+  double last_grad_norm_ = 0;
+  Interval interval_;
+  double best_loss_ = -1;
+  int64_t best_step_ = -1;
+  EvalResult last_eval_;
+  int64_t last_eval_step_ = -1;
+  int64_t last_saved_step_ = -1;
+  double train_seconds_ = 0;
+  int64_t process_tokens_ = 0;
 };
 
 }  // namespace setun

@@ -1,0 +1,86 @@
+#include "run/assemble.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace setun::run {
+namespace {
+
+at::ScalarType compute_dtype(ComputeDtype dtype) {
+  switch (dtype) {
+    case ComputeDtype::kFp32:
+      return at::kFloat;
+    case ComputeDtype::kBf16:
+      return at::kBFloat16;
+  }
+  return at::kFloat;
+}
+
+LoaderOptions loader_options(const RunConfig& config) {
+  return {.batch = config.data.batch,
+          .context = config.data.context,
+          .packing = config.data.packing,
+          .shuffle = config.data.shuffle,
+          .prefetch = config.data.prefetch,
+          .seed = static_cast<uint64_t>(config.run.seed)};
+}
+
+}  // namespace
+
+void set_up_process(const RunOptions& options) {
+  SETUN_CHECK(options.device == Device::kCpu,
+              "run.device: cuda: no CUDA device: this build of Setun has no CUDA kernels; set "
+              "run.device=cpu");
+  const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
+  at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : cores));
+  at::globalContext().setFloat32MatmulPrecision(
+      options.matmul_precision == MatmulPrecision::kMedium ? "medium" : "highest");
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+}
+
+AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {
+  AssembledModel made;
+  made.options = config.model;
+  if (made.options.vocab_size == 0) {
+    made.options.vocab_size = vocab_size;
+  }
+  SETUN_CHECK(made.options.vocab_size >= vocab_size, "model.vocab_size: ", made.options.vocab_size,
+              " is smaller than the tokenizer's ", vocab_size,
+              "; leave model.vocab_size out to take the tokenizer's");
+  made.model = DecoderLM(made.options, compute_dtype(config.run.compute));
+  initialise(made.model, static_cast<uint64_t>(config.run.seed));
+  made.context = std::make_unique<QuantContext>(make_plan(config));
+  return made;
+}
+
+std::unique_ptr<Loader> make_train_loader(const RunConfig& config, const PreparedData& data) {
+  return std::make_unique<Loader>(data.train, loader_options(config));
+}
+
+std::unique_ptr<Loader> make_validation_loader(const RunConfig& config, const PreparedData& data) {
+  if (data.validation.empty()) {
+    return nullptr;
+  }
+  LoaderOptions options = loader_options(config);
+  options.shuffle = false;
+  options.prefetch = 0;  // a pass is short, and evaluation seeks to the start every time
+  auto loader = std::make_unique<Loader>(data.validation, options);
+  return loader->batches_per_epoch() > 0 ? std::move(loader) : nullptr;
+}
+
+std::unique_ptr<AdamW> make_optimizer(const RunConfig& config, AssembledModel& assembled) {
+  std::vector<NamedParameter> parameters;
+  for (const auto& item : assembled.model->named_parameters()) {
+    parameters.push_back({item.key(), item.value()});
+  }
+  return std::make_unique<AdamW>(
+      make_param_groups(parameters, assembled.context->plan().layers, config.optim), config.optim);
+}
+
+}  // namespace setun::run

@@ -1,0 +1,112 @@
+// Rules that need the layer table, and the table printed before a run. Torch-free: no tensor is
+// made.
+#include <fstream>
+#include <sstream>
+
+#include "base/text.h"
+#include "model/layer_table.h"
+#include "run/plan.h"
+#include "run/run.h"
+
+namespace setun::run {
+namespace {
+
+// MemAvailable of /proc/meminfo in bytes; 0 when it cannot be read.
+double available_memory() {
+  std::ifstream info("/proc/meminfo");
+  for (std::string line; std::getline(info, line);) {
+    std::istringstream words(line);
+    std::string key;
+    double kilobytes = 0;
+    if (words >> key >> kilobytes && key == "MemAvailable:") {
+      return kilobytes * 1024;
+    }
+  }
+  return 0;
+}
+
+std::string spec_text(const LinearSpec& spec) {
+  if (!spec.quantizes()) {
+    return "full precision";
+  }
+  const WeightQuantSpec& w = spec.weight;
+  const ActivationQuantSpec& a = spec.activation;
+  std::string text = "weight " + std::string(enum_name(w.scheme));
+  if (w.scheme != WeightScheme::kNone) {
+    text += " per " + std::string(enum_name(w.granularity));
+    if (w.granularity == Granularity::kGroup) {
+      text += " of " + std::to_string(w.group_size);
+    }
+  }
+  text += ", activation " + std::string(enum_name(a.scheme));
+  if (a.scheme != ActivationScheme::kNone) {
+    text += " " + std::to_string(a.bits) + " bit per " + std::string(enum_name(a.granularity));
+  }
+  return text;
+}
+
+// One line per run of equal specs: "blocks.0.attn.q .. blocks.3.ffn.down: weight absmean ...".
+void add_phases(std::ostringstream& out, const QuantPlan& plan) {
+  for (std::size_t p = 0; p < plan.phases.size(); ++p) {
+    const QuantPlan::Phase& phase = plan.phases[p];
+    out << "phase " << p << " from step " << phase.first_step;
+    if (phase.ramp_steps > 0) {
+      out << ", ramp " << phase.ramp_steps << " steps";
+    }
+    out << "\n";
+    for (std::size_t i = 0; i < phase.specs.size();) {
+      std::size_t end = i + 1;
+      while (end < phase.specs.size() && phase.specs[end] == phase.specs[i]) {
+        ++end;
+      }
+      out << "  " << plan.layers[i].name;
+      if (end > i + 1) {
+        out << " .. " << plan.layers[end - 1].name;
+      }
+      out << ": " << spec_text(phase.specs[i]) << "\n";
+      i = end;
+    }
+  }
+}
+
+}  // namespace
+
+CheckReport check(const RunConfig& config) {
+  CheckReport report;
+  const int64_t steps = total_steps(config);
+  ModelOptions model = config.model;
+  model.vocab_size = planned_vocab(config);
+  Errors quant;
+  const QuantPlan plan = resolve_quant_plan(config.quant, layer_table(model), steps, quant);
+  report.errors.add_all("quant", quant);
+  if (!report.errors.empty()) {
+    return report;
+  }
+  const SizeEstimate size = estimate_size(model, plan, config.data.batch, config.data.context,
+                                          config.run.recompute_blocks);
+  const int64_t per_step = config.data.batch * config.data.context * config.run.accumulate;
+  std::ostringstream out;
+  out << "parameters     " << thousands(size.parameters) << " (embedding "
+      << thousands(size.embedding_parameters) << ", quantized "
+      << thousands(size.ternary_parameters) << ")"
+      << (model.vocab_size == 0 ? ", without the vocabulary, which the tokenizer file tells" : "")
+      << "\n";
+  out << "packed size    " << human_bytes(size.packed_bytes) << "\n";
+  out << "steps          " << thousands(steps) << " x " << thousands(per_step)
+      << " tokens = " << thousands(steps * per_step) << "\n";
+  out << "memory (est.)  " << human_bytes(size.training_bytes);
+  const double available = available_memory();
+  if (available > 0) {
+    out << " of " << human_bytes(available) << " available";
+    if (size.training_bytes > available) {
+      out << "\nwarning: this run is likely to run out of memory; lower data.batch and raise "
+             "run.accumulate, or set run.recompute_blocks=true";
+    }
+  }
+  out << "\n";
+  add_phases(out, plan);
+  report.table = out.str();
+  return report;
+}
+
+}  // namespace setun::run

@@ -1,0 +1,20 @@
+// Facts of a run that follow from the recipe alone: steps, vocabulary, quantization plan.
+// Torch-free.
+#pragma once
+
+#include "config/run_config.h"
+#include "quant/quant_plan.h"
+
+namespace setun::run {
+
+// Optimizer steps of the run: run.steps, or run.tokens rounded up to whole steps.
+int64_t total_steps(const RunConfig& config);
+
+// The vocabulary before the tokenizer exists: model.vocab_size, or what data.tokenizer will make; 0
+// when only a file tells.
+int64_t planned_vocab(const RunConfig& config);
+
+// The plan for a checked recipe; throws Error with every finding.
+QuantPlan make_plan(const RunConfig& config);
+
+}  // namespace setun::run

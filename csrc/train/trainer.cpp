@@ -1,0 +1,295 @@
+#include "train/trainer.h"
+
+#include <ATen/ops/isfinite.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+#include "loss/cross_entropy.h"
+#include "train/scalar_text.h"
+
+namespace setun {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// A step's key for stochastic draws: a function of (seed, step) alone (splitmix64 finaliser).
+uint64_t step_key(uint64_t seed, int64_t step) {
+  uint64_t z = seed * 0x9E3779B97F4A7C15ULL + static_cast<uint64_t>(step) + 0x9E3779B97F4A7C15ULL;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31);
+}
+
+bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+}  // namespace
+
+Trainer::Trainer(TrainerParts parts, TrainerOptions options)
+    : parts_(parts),
+      options_(std::move(options)),
+      layer_metrics_(parts_.context.plan().layers),
+      linears_(linear_layers(parts_.model)) {}
+
+StepState Trainer::state_at(int64_t step) const {
+  const int64_t at = std::min(step, options_.total_steps - 1);  // evaluation after the last step
+  const ScheduleValues values =
+      schedule_at(options_.schedule, options_.optim, at, options_.total_steps);
+  const QuantPlan& plan = parts_.context.plan();
+  return {.step = at,
+          .phase = plan.phase_at(at),
+          .ramp = plan.ramp_at(at),
+          .lr = values.lr,
+          .weight_decay = values.weight_decay,
+          .rng_key = step_key(static_cast<uint64_t>(options_.run.seed), at)};
+}
+
+TrainResult Trainer::run(const std::atomic<bool>& stop_requested) {
+  const Clock::time_point start = Clock::now();
+  TrainResult result;
+  while (step_ < options_.total_steps) {
+    if (stop_requested.load()) {
+      result.reason = StopReason::kSignal;
+      break;
+    }
+    if (options_.run.minutes > 0 && seconds_since(start) >= 60 * options_.run.minutes) {
+      result.reason = StopReason::kTimeLimit;
+      break;
+    }
+    train_step();
+  }
+  if (result.reason == StopReason::kFinished && last_eval_step_ != step_) {
+    evaluate_now();
+  }
+  if (last_saved_step_ != step_ || parts_.checkpoints.last_save_failed()) {
+    save();
+  }
+  parts_.checkpoints.wait();
+  result.steps = step_;
+  result.train_loss = last_loss_;
+  result.validation = last_eval_;
+  result.tokens_per_second =
+      train_seconds_ > 0 ? static_cast<double>(process_tokens_) / train_seconds_ : 0;
+  return result;
+}
+
+void Trainer::train_step() {
+  const Clock::time_point start = Clock::now();
+  // 1. Sample: all micro-batches first, because the loss divides by the valid targets of the whole
+  // step.
+  const StepState state = state_at(step_);
+  std::vector<Batch> micro_batches;
+  for (int64_t i = 0; i < options_.run.accumulate; ++i) {
+    micro_batches.push_back(parts_.train.next());
+  }
+  // 2. Forward and backward: gradients gather in the quantized weights of this step.
+  const bool layer_record = due(step_ + 1, options_.metrics.layers_every);
+  parts_.context.begin_step(state);
+  parts_.context.collect_clip_share(layer_record);
+  const double loss = forward_backward(micro_batches);
+  // 3. Gradients of the latent weights: each estimator once per step.
+  parts_.context.backward_to_latents();
+  last_grad_norm_ = parts_.optimizer.clip_grad_norm(options_.optim.clip_norm);
+  std::vector<LayerRecord> layers;
+  if (layer_record) {
+    layers = layer_metrics_.measure(parts_.context, linears_);
+  }
+  // 4. Update.
+  update(loss, state);
+  step_ += 1;
+  int64_t step_tokens = 0;
+  for (const Batch& batch : micro_batches) {
+    step_tokens += batch.tokens_BT.numel();
+  }
+  tokens_ += step_tokens;
+  last_loss_ = loss;
+  const double seconds = seconds_since(start);
+  interval_ = {interval_.loss_sum + loss, interval_.steps + 1, interval_.tokens + step_tokens,
+               interval_.seconds + seconds};
+  train_seconds_ += seconds;
+  process_tokens_ += step_tokens;
+  if (layer_record) {
+    parts_.metrics.layers(step_, layers);
+  }
+  after_step(state);
+}
+
+double Trainer::forward_backward(const std::vector<Batch>& micro_batches) {
+  int64_t valid = 0;
+  for (const Batch& batch : micro_batches) {
+    valid += batch.valid_targets;
+  }
+  SETUN_CHECK(valid > 0, "step ", step_ + 1, ": no target to predict in its ", micro_batches.size(),
+              " micro-batches; documents are shorter than two tokens or ",
+              "data.packing leaves only padding");
+  double loss_sum = 0;
+  for (const Batch& batch : micro_batches) {
+    const ForwardOptions forward{.documents_BT = batch.documents_BT,
+                                 .cache = nullptr,
+                                 .recompute_blocks = options_.run.recompute_blocks};
+    const at::Tensor logits = parts_.model->forward(batch.tokens_BT, parts_.context, forward);
+    const TokenLoss loss = cross_entropy_sum(logits, batch.targets_BT);
+    loss_sum += loss.sum.item<double>();
+    (loss.sum / static_cast<double>(valid)).backward();
+  }
+  return loss_sum / static_cast<double>(valid);
+}
+
+void Trainer::update(double loss, const StepState& state) {
+  if (std::isfinite(loss) && std::isfinite(last_grad_norm_)) {
+    parts_.optimizer.step(state.lr, state.weight_decay);
+    parts_.context.invalidate();
+    return;
+  }
+  if (options_.run.non_finite == NonFinitePolicy::kStop) {
+    reject_non_finite(loss);
+  }
+  log_warning("step ", step_ + 1, ": loss ", loss, ", gradient norm ", last_grad_norm_,
+              "; the update is skipped (run.non_finite: skip)");
+  parts_.optimizer.zero_grad();
+  parts_.context.invalidate();
+}
+
+void Trainer::reject_non_finite(double loss) const {
+  std::string where = "every parameter is finite";
+  for (const NamedTensor& tensor : model_tensors()) {
+    if (!tensor.tensor.isfinite().all().item<bool>()) {
+      where = "parameter " + tensor.name + " is not finite";
+      break;
+    }
+  }
+  const std::string gradient = parts_.optimizer.first_non_finite_gradient();
+  fail("step ", step_ + 1, ": loss ", loss, ", gradient norm ", last_grad_norm_, "; ", where,
+       gradient.empty() ? "" : ", first non-finite gradient: " + gradient,
+       ". The run is not saved in this state; its last checkpoint is at step ",
+       std::max<int64_t>(last_saved_step_, 0),
+       ". Lower optim.lr, raise schedule.warmup, set optim.clip_norm, or set run.non_finite=skip");
+}
+
+void Trainer::after_step(const StepState& state) {
+  if (due(step_, options_.metrics.every) || step_ == options_.total_steps) {
+    const double steps = static_cast<double>(interval_.steps);
+    const StepRecord record{
+        .step = step_,
+        .loss = interval_.loss_sum / steps,
+        .lr = state.lr,
+        .weight_decay = state.weight_decay,
+        .grad_norm = last_grad_norm_,
+        .tokens = tokens_,
+        .phase = state.phase,
+        .ramp = state.ramp,
+        .tokens_per_second = static_cast<double>(interval_.tokens) / interval_.seconds,
+        .seconds = train_seconds_};
+    parts_.metrics.step(record);
+    interval_ = {};
+  }
+  parts_.metrics.progress(
+      {.step = step_,
+       .loss = last_loss_,
+       .lr = state.lr,
+       .weight_decay = state.weight_decay,
+       .grad_norm = last_grad_norm_,
+       .tokens = tokens_,
+       .phase = state.phase,
+       .ramp = state.ramp,
+       .tokens_per_second = static_cast<double>(process_tokens_) / train_seconds_,
+       .seconds = train_seconds_});
+  const double best_before = best_loss_;
+  if (due(step_, options_.eval.every) || (step_ == options_.total_steps && parts_.validation)) {
+    evaluate_now();
+  }
+  const bool improved = best_loss_ != best_before && options_.checkpoint.keep_best;
+  // After a failed save (disk full) every step is the next opportunity, ten steps apart.
+  const bool retry = parts_.checkpoints.last_save_failed() && step_ % 10 == 0;
+  if (due(step_, options_.checkpoint.every) || (improved && options_.checkpoint.every > 0) ||
+      retry) {
+    save();
+  }
+}
+
+void Trainer::evaluate_now() {
+  if (parts_.validation == nullptr) {
+    return;
+  }
+  parts_.context.begin_step(state_at(step_));  // the codes made here serve the next training step
+  last_eval_ = evaluate(parts_.model, parts_.context, *parts_.validation, options_.eval.batches);
+  last_eval_.bits_per_byte = last_eval_.loss / std::log(2.0) * options_.validation_tokens_per_byte;
+  last_eval_step_ = step_;
+  if (best_step_ < 0 || last_eval_.loss < best_loss_) {
+    best_loss_ = last_eval_.loss;
+    best_step_ = step_;
+  }
+  parts_.metrics.eval({.step = step_,
+                       .loss = last_eval_.loss,
+                       .perplexity = last_eval_.perplexity,
+                       .bits_per_byte = last_eval_.bits_per_byte});
+}
+
+std::vector<NamedTensor> Trainer::model_tensors() const {
+  std::vector<NamedTensor> tensors;
+  for (const auto& item : parts_.model->named_parameters()) {
+    tensors.push_back({item.key(), item.value()});
+  }
+  return tensors;
+}
+
+void Trainer::save() {
+  parts_.metrics.flush();
+  Checkpoint checkpoint;
+  checkpoint.step = step_;
+  checkpoint.phase = state_at(step_).phase;
+  checkpoint.tokens = tokens_;
+  checkpoint.loader = parts_.train.position();
+  checkpoint.data_fingerprint = options_.data_fingerprint;
+  checkpoint.best_loss = best_loss_;
+  checkpoint.best_step = best_step_;
+  checkpoint.config_yaml = options_.config_yaml;
+  checkpoint.model = model_tensors();
+  for (const NamedParameter& item : parts_.optimizer.state()) {
+    checkpoint.optimizer.push_back({item.name, item.tensor});
+  }
+  checkpoint.metrics = layer_metrics_.state();
+  checkpoint.extra = {{"interval.loss_sum", exact_text(interval_.loss_sum)},
+                      {"interval.steps", std::to_string(interval_.steps)},
+                      {"last.loss", exact_text(last_loss_)},
+                      {"last.grad_norm", exact_text(last_grad_norm_)},
+                      {"last.eval_loss", exact_text(last_eval_.loss)},
+                      {"last.eval_tokens", std::to_string(last_eval_.tokens)},
+                      {"last.eval_step", std::to_string(last_eval_step_)}};
+  parts_.checkpoints.save_async(checkpoint);
+  last_saved_step_ = step_;
+}
+
+void Trainer::resume(const Checkpoint& checkpoint) {
+  restore_tensors(checkpoint.model, model_tensors(), "model");
+  std::vector<NamedTensor> optimizer;
+  for (const NamedParameter& item : parts_.optimizer.state()) {
+    optimizer.push_back({item.name, item.tensor});
+  }
+  restore_tensors(checkpoint.optimizer, optimizer, "optimizer");
+  parts_.context.invalidate();
+  layer_metrics_.restore(checkpoint.metrics);
+  parts_.train.seek(checkpoint.loader);
+  step_ = checkpoint.step;
+  tokens_ = checkpoint.tokens;
+  best_loss_ = checkpoint.best_loss;
+  best_step_ = checkpoint.best_step;
+  last_saved_step_ = step_;
+  const ScalarReader scalars(checkpoint.extra);
+  interval_.loss_sum = scalars.real("interval.loss_sum");
+  interval_.steps = scalars.integer("interval.steps");
+  last_loss_ = scalars.real("last.loss");
+  last_grad_norm_ = scalars.real("last.grad_norm");
+  last_eval_.loss = scalars.real("last.eval_loss");
+  last_eval_.perplexity = std::exp(last_eval_.loss);
+  last_eval_.tokens = scalars.integer("last.eval_tokens");
+  last_eval_.bits_per_byte = last_eval_.loss / std::log(2.0) * options_.validation_tokens_per_byte;
+  last_eval_step_ = scalars.integer("last.eval_step");
+}
+
+}  // namespace setun
