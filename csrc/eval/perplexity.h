@@ -1,4 +1,5 @@
-// Validation loss: mean cross-entropy over every valid target of a split, in nats per token, and its perplexity.
+// Validation loss: mean cross-entropy over every valid target of a split, in nats per token, and
+// its perplexity.
 #pragma once
 
 #include "data/loader.h"
@@ -7,13 +8,17 @@
 namespace setun {
 
 struct EvalResult {
-  double loss = 0;        // nats per token
+  double loss = 0;  // nats per token
   double perplexity = 0;
-  double bits_per_byte = 0;  // 0 when the text's bytes are unknown
+  double bits_per_byte = 0;  // loss in bits / bytes_per_token; 0 when the latter is unknown
   int64_t tokens = 0;
 };
 
-// Goes through `batches` micro-batches (0: one epoch) from the start of the split, without shuffling or gradients.
-EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int64_t batches);
+// Goes through `batches` micro-batches (0: one epoch; at most one epoch) from the start of the
+// split, without gradients. The context's quantized weights are used as they are, so after a
+// training step of the same weights nothing is quantized again. bytes_per_token: bytes of text per
+// token of the split (0: unknown). Throws Error when no target was valid.
+EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int64_t batches,
+                    double bytes_per_token = 0);
 
 }  // namespace setun
