@@ -4,14 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "loss/cross_entropy.h"
 
 namespace setun {
 
-EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int64_t batches,
-                    double bytes_per_token) {
+EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int64_t batches) {
   const c10::NoGradGuard no_grad;
   const int64_t epoch = loader.batches_per_epoch();
   const int64_t count = batches == 0 ? epoch : std::min(batches, epoch);
@@ -30,8 +28,6 @@ EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int
               " micro-batches of the validation split; give it more text or raise eval.batches");
   result.loss = sum / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.loss);
-  result.bits_per_byte =
-      bytes_per_token > 0 ? result.loss / std::numbers::ln2 / bytes_per_token : 0;
   return result;
 }
 

@@ -10,15 +10,13 @@ namespace setun {
 struct EvalResult {
   double loss = 0;  // nats per token
   double perplexity = 0;
-  double bits_per_byte = 0;  // loss in bits / bytes_per_token; 0 when the latter is unknown
+  double bits_per_byte = 0;  // filled in by the caller, who knows the text's bytes; 0 when unknown
   int64_t tokens = 0;
 };
 
-// Goes through `batches` micro-batches (0: one epoch; at most one epoch) from the start of the
-// split, without gradients. The context's quantized weights are used as they are, so after a
-// training step of the same weights nothing is quantized again. bytes_per_token: bytes of text per
-// token of the split (0: unknown). Throws Error when no target was valid.
-EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int64_t batches,
-                    double bytes_per_token = 0);
+// Goes through `batches` micro-batches (0: one epoch; never more) from the start of the split,
+// without gradients. The context's quantized weights are used as they are: after a step of the same
+// weights nothing is quantized again. Throws Error when no target was valid.
+EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int64_t batches);
 
 }  // namespace setun

@@ -19,12 +19,14 @@
 namespace setun {
 
 struct ForwardOptions {
-  at::Tensor documents_BT;   // int64 document number of each token: attention stays inside one;
-                             // undefined: causal only
-  KvCache* cache = nullptr;  // generation: keys and values so far, extended by this call
-  bool recompute_blocks =
-      false;  // gradient checkpointing: keep block inputs only (see recompute.h)
-  bool last_position_only = false;  // logits of the last position alone: [B, 1, V]
+  // int64 document number of each token: attention stays inside one. Undefined: causal only.
+  at::Tensor documents_BT;
+  // Generation: keys and values so far, extended by this call.
+  KvCache* cache = nullptr;
+  // Gradient checkpointing: keep block inputs only (recompute.h).
+  bool recompute_blocks = false;
+  // Logits of the last position alone, [B, 1, V].
+  bool last_position_only = false;
 };
 
 struct DecoderLMImpl : torch::nn::Module {
@@ -44,8 +46,7 @@ struct DecoderLMImpl : torch::nn::Module {
 };
 TORCH_MODULE(DecoderLM);
 
-// Draws every parameter from `seed` alone (one generator per parameter name: order does not
-// matter).
+// Draws every parameter from (seed, parameter name) alone: order does not matter.
 void initialise(DecoderLM& model, uint64_t seed);
 
 // Every linear layer with its index, for the context's latents: (name, weight), ordered as

@@ -11,10 +11,12 @@ namespace setun {
 
 // Where RMSNorms stand (BitNet FAQ section 3; methods-bitnet 0.4). Equal for a ternary model and
 // its full-precision twin.
-//   prenorm:            one norm before qkv, one before gate/up (the plain Llama block)
-//   subln:              prenorm, and a norm on the concatenated heads before o and on the FFN
-//   product before down per_linear:         every linear owns a norm on its input; no block norms
-//   prenorm_per_linear: both
+//   prenorm             one norm before qkv, one before gate/up (the plain Llama block)
+//   subln               prenorm, and norms on the concatenated heads before o and on the FFN
+//   product
+//                       before down
+//   per_linear          every linear owns a norm on its input; no block norms
+//   prenorm_per_linear  prenorm and per_linear together
 enum class NormPlacement { kPreNorm, kSubln, kPerLinear, kPreNormPerLinear };
 enum class FfnKind { kSwiGlu, kRelu2Glu };  // silu(g) * u, and relu(g)^2 * u
 // normal: every matrix N(0, std). residual_scaled: o and down N(0, std / sqrt(2 * layers)), the

@@ -1,6 +1,5 @@
 // Grouped-query causal self-attention with rotary positions (half-split pairing, as HF and GGUF
-// "NEOX") on at::scaled_dot_product_attention; optional sub-norm on the concatenated heads before
-// o.
+// "NEOX") on at::scaled_dot_product_attention; optional sub-norm on the joined heads before o.
 #pragma once
 
 #include <utility>
@@ -18,8 +17,7 @@ namespace setun {
 struct KvCache {
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
-  int64_t length =
-      0;  // tokens cached; advanced by the model after the last block, not by the blocks
+  int64_t length = 0;  // advanced by the model after its last block, not by the blocks
 
   // Writes a block's new keys and values [B, kv_heads, T, head_dim] behind the cached ones and
   // returns all of them.
@@ -29,9 +27,9 @@ struct KvCache {
 
 // What every block's attention of one forward shares.
 struct AttentionInputs {
-  Rope rope;            // tables for the positions of this call
-  at::Tensor mask_BTS;  // bool [B or 1, 1, T, cached + T], true = may attend; undefined: causal (or
-                        // a single token)
+  Rope rope;  // tables for the positions of this call
+  // bool [B or 1, 1, T, cached + T], true = may attend. Undefined: causal, or a single token.
+  at::Tensor mask_BTS;
   KvCache* cache = nullptr;
 };
 
@@ -42,8 +40,7 @@ struct AttentionOptions {
   int64_t head_dim = 0;
   int64_t block = 0;  // index into the cache
   bool sub_norm = false;
-  BitLinearOptions
-      linear;  // of q (k, v, o follow in the plan); its widths come from the sizes above
+  BitLinearOptions linear;  // of q; k, v, o follow in the plan. Widths come from the sizes above.
 };
 
 struct AttentionImpl : torch::nn::Module {

@@ -15,8 +15,7 @@ struct FeedForwardOptions {
   int64_t ffn = 0;
   FfnKind kind = FfnKind::kSwiGlu;
   bool sub_norm = false;
-  BitLinearOptions
-      linear;  // of gate (up and down follow in the plan); its widths come from the sizes above
+  BitLinearOptions linear;  // of gate; up and down follow. Widths come from the sizes above.
 };
 
 struct FeedForwardImpl : torch::nn::Module {
