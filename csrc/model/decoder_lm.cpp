@@ -6,6 +6,9 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tril.h>
+#include <ATen/ops/zeros.h>
+
+#include <limits>
 
 #include "model/layer_table.h"
 #include "model/recompute.h"
@@ -37,20 +40,25 @@ void check_layer_table(const std::vector<NamedLinear>& linears, const ModelOptio
   }
 }
 
-// bool [B or 1, 1, T, cached + T]: what each token may attend to. Undefined where the plain causal
-// rule does.
+// Additive mask [B or 1, 1, T, cached + T], 0 where a token may attend and -inf elsewhere;
+// undefined where the plain causal rule does. Made once for all blocks: the attention kernel would
+// convert a boolean one in each.
 at::Tensor attention_mask(const ForwardOptions& options, int64_t length, int64_t cached,
-                          const at::Device& device) {
-  const auto bools = at::TensorOptions().dtype(at::kBool).device(device);
+                          at::TensorOptions floats) {
+  const auto bools = floats.dtype(at::kBool);
+  at::Tensor allowed;
   if (options.documents_BT.defined()) {
     const at::Tensor& documents = options.documents_BT;
-    const at::Tensor same = documents.unsqueeze(2).eq(documents.unsqueeze(1));
-    return same.logical_and_(at::ones({length, length}, bools).tril_()).unsqueeze(1);
+    allowed = documents.unsqueeze(2).eq(documents.unsqueeze(1));
+    allowed.logical_and_(at::ones({length, length}, bools).tril_());
+  } else if (cached > 0 && length > 1) {
+    allowed = at::ones({1, length, cached + length}, bools).tril_(cached);
+  } else {
+    return {};
   }
-  if (cached > 0 && length > 1) {
-    return at::ones({1, 1, length, cached + length}, bools).tril_(cached);
-  }
-  return {};
+  const at::Tensor mask = at::zeros(allowed.sizes(), floats);
+  return mask.masked_fill_(allowed.logical_not_(), -std::numeric_limits<double>::infinity())
+      .unsqueeze(1);
 }
 
 }  // namespace
@@ -91,7 +99,8 @@ at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& con
       "a cache is for generation: no gradients, no document mask");
   const AttentionInputs inputs{
       .rope = make_rope(cached, length, options.resolved_head_dim(), options.rope_base),
-      .mask_BTS = attention_mask(forward_options, length, cached, tokens_BT.device()),
+      .mask_BTS =
+          attention_mask(forward_options, length, cached, tokens_BT.options().dtype(compute)),
       .cache = cache};
 
   at::Tensor x_BTD = embed(tokens_BT);

@@ -75,17 +75,19 @@ double kept_per_token(const ModelOptions& options, const std::vector<LinearSpec>
   return static_cast<double>(floats);
 }
 
+// The peak is at the start of backward, with everything kept and the logits' gradient, or, with
+// recomputation, maybe later, in a block: the logits are gone by then.
 double activation_bytes(const ModelOptions& options, const std::vector<LinearSpec>& specs,
                         int64_t batch, int64_t context, bool recompute_blocks) {
   const double tokens = static_cast<double>(batch) * static_cast<double>(context);
   const double block = kept_per_token(options, specs);
   const auto layers = static_cast<double>(options.layers);
-  const double blocks =
-      recompute_blocks ? layers * static_cast<double>(options.hidden) + block : layers * block;
-  const double logits = 2 * static_cast<double>(options.vocab_size);  // and their gradient
-  const double around =
-      3 * static_cast<double>(options.hidden);  // embedding, final norm, head input
-  return kFp32Bytes * tokens * (blocks + logits + around);
+  const auto hidden = static_cast<double>(options.hidden);
+  const double at_logits = 3 * hidden + 2 * static_cast<double>(options.vocab_size);
+  const double in_block = 2 * static_cast<double>(options.ffn);  // gradients under way
+  const double blocks = recompute_blocks ? layers * hidden + std::max(block + in_block, at_logits)
+                                         : layers * block + std::max(in_block, at_logits);
+  return kFp32Bytes * tokens * blocks;
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ struct SizeEstimate {
   double packed_bytes = 0;  // 2 bits a ternary weight + fp32 scales; everything else at 2 bytes
   // Peak of one optimizer step: parameters, gradients, optimizer, quantized values, and what one
   // micro-batch of batch * context tokens keeps for backward. Within a factor of 1.35 of the
-  // measured peak (tests/model/size_test).
+  // measured peak (tests/model/memory_test).
   double training_bytes = 0;
 };
 // options.vocab_size must be resolved. training_bytes assumes fp32 compute; bf16 needs less.

@@ -28,7 +28,8 @@ struct KvCache {
 // What every block's attention of one forward shares.
 struct AttentionInputs {
   Rope rope;  // tables for the positions of this call
-  // bool [B or 1, 1, T, cached + T], true = may attend. Undefined: causal, or a single token.
+  // Added to the scores, [B or 1, 1, T, cached + T] in the compute dtype: 0 or -inf. Undefined:
+  // causal, or a single token.
   at::Tensor mask_BTS;
   KvCache* cache = nullptr;
 };
