@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "base/ignore_target.h"
+
 namespace setun {
 
 // The next window to be delivered. Enough to continue bit-exactly: order is a function of (seed, epoch).
@@ -13,8 +15,6 @@ struct LoaderPosition {
   int64_t window = 0;  // index into the epoch's order
   bool operator==(const LoaderPosition&) const = default;
 };
-
-inline constexpr int64_t kIgnoreTarget = -100;
 
 struct Batch {
   at::Tensor tokens_BT;     // int64

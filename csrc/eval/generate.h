@@ -1,4 +1,5 @@
-// Sampling from the model with a key-value cache: temperature, top-k, top-p, seed; greedy at temperature 0.
+// Sampling from the model with a key-value cache: temperature, top-k, top-p, seed; greedy at
+// temperature 0.
 #pragma once
 
 #include <functional>
@@ -9,10 +10,19 @@
 
 namespace setun {
 
-// Continues `prompt` (at least one token) by up to options.tokens tokens, calling on_token after each; stops at end_of_text.
-// Throws Error when prompt plus tokens exceed model.max_context.
-std::vector<uint32_t> generate(DecoderLM& model, QuantContext& context, const std::vector<uint32_t>& prompt,
-                               uint32_t end_of_text, const GenerateOptions& options,
+// Continues `prompt` (at least one token) by up to options.tokens tokens, which it returns, calling
+// on_token after each. Stops at end_of_text, which is not part of the result. Draw i depends on
+// (options.seed, i) alone, never on the global generator. Throws Error when the prompt is empty,
+// holds a token >= vocab_size, or with tokens exceeds model.max_context.
+std::vector<uint32_t> generate(DecoderLM& model, QuantContext& context,
+                               const std::vector<uint32_t>& prompt, uint32_t end_of_text,
+                               const GenerateOptions& options,
                                const std::function<void(uint32_t)>& on_token = {});
+
+// The token that `uniform` in [0, 1) selects from softmax(logits / temperature) restricted to the
+// top_k most probable tokens and of these, renormalised, to the fewest whose probabilities reach
+// top_p. Temperature 0: the most probable token. Ties go to the lower token. logits_V [V], any
+// float dtype.
+uint32_t sample_token(const at::Tensor& logits_V, const GenerateOptions& options, double uniform);
 
 }  // namespace setun

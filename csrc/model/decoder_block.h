@@ -1,5 +1,5 @@
-// One decoder block: norm -> attention -> residual, norm -> gated FFN -> residual, with the norm placements of
-// model_options.h. KvCache holds the keys and values of generation.
+// One decoder block: norm -> attention -> residual, norm -> gated FFN -> residual, with the norm
+// placements of model_options.h. KvCache holds the keys and values of generation.
 #pragma once
 
 #include <vector>
@@ -13,7 +13,8 @@
 namespace setun {
 
 struct DecoderBlockImpl : torch::nn::Module {
-  DecoderBlockImpl(const ModelOptions& options, int64_t block, int64_t first_layer, at::ScalarType compute);
+  DecoderBlockImpl(const ModelOptions& options, int64_t block, int64_t first_layer,
+                   at::ScalarType compute);
   at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context, const AttentionInputs& inputs);
 
   RmsNorm attn_norm{nullptr};  // null with placement per_linear

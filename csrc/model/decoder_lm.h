@@ -1,8 +1,14 @@
-// A Llama-shaped decoder language model: embedding, blocks, final norm, head (tied or not). Architecture only: no method
-// names. Parameter names: embed.weight, blocks.N.{attn_norm,ffn_norm}.weight, blocks.N.attn.{q,k,v,o,sub_norm}.weight,
-// blocks.N.ffn.{gate,up,down,sub_norm}.weight, norm.weight, head.weight (untied); a linear's own norm is <linear>.norm.weight.
+// A Llama-shaped decoder language model: embedding, blocks, final norm, head (tied or not).
+// Architecture only: no method names. Parameter names: embed.weight,
+// blocks.N.{attn_norm,ffn_norm}.weight, blocks.N.attn.{q,k,v,o,sub_norm}.weight,
+// blocks.N.ffn.{gate,up,down,sub_norm}.weight, norm.weight, head.weight (untied); a linear's own
+// norm is <linear>.norm.weight.
 #pragma once
 
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
+
+#include <string>
 #include <vector>
 
 #include "model/decoder_block.h"
@@ -13,17 +19,26 @@
 namespace setun {
 
 struct ForwardOptions {
-  at::Tensor documents_BT;        // int64 document number of each token: attention stays inside one; undefined: causal only
-  KvCache* cache = nullptr;       // generation: keys and values so far, extended by this call
-  bool recompute_blocks = false;  // gradient checkpointing
+  // int64 document number of each token: attention stays inside one. Undefined: causal only.
+  at::Tensor documents_BT;
+  // Generation: keys and values so far, extended by this call.
+  KvCache* cache = nullptr;
+  // Gradient checkpointing: keep block inputs only (recompute.h).
+  bool recompute_blocks = false;
+  // Logits of the last position alone, [B, 1, V].
+  bool last_position_only = false;
 };
 
 struct DecoderLMImpl : torch::nn::Module {
+  // Parameters are allocated, not drawn: see initialise(). options.vocab_size must be resolved.
   DecoderLMImpl(const ModelOptions& options, at::ScalarType compute);
-  // tokens_BT int64 -> logits_BTV in the compute dtype.
-  at::Tensor forward(const at::Tensor& tokens_BT, QuantContext& context, const ForwardOptions& options = {});
+  // tokens_BT int64 -> logits_BTV in the compute dtype. The residual stream and the norms are fp32.
+  // A cache needs no-grad mode. Throws Error when cached and new tokens exceed max_context.
+  at::Tensor forward(const at::Tensor& tokens_BT, QuantContext& context,
+                     const ForwardOptions& options = {});
 
   ModelOptions options;
+  at::ScalarType compute;
   torch::nn::Embedding embed{nullptr};
   torch::nn::ModuleList blocks{nullptr};
   RmsNorm norm{nullptr};
@@ -31,10 +46,11 @@ struct DecoderLMImpl : torch::nn::Module {
 };
 TORCH_MODULE(DecoderLM);
 
-// Draws every parameter from `seed` alone (one generator per parameter name: order does not matter).
+// Draws every parameter from (seed, parameter name) alone: order does not matter.
 void initialise(DecoderLM& model, uint64_t seed);
 
-// Every linear layer with its index, for the context's latents: (name, weight), ordered as layer_table.
+// Every linear layer with its index, for the context's latents: (name, weight), ordered as
+// layer_table.
 struct NamedLinear {
   std::string name;
   BitLinear linear;

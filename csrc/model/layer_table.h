@@ -1,4 +1,5 @@
-// The model's linear layers and its sizes, from the options alone: torch-free, so a recipe is checked without a tensor.
+// The model's linear layers and its sizes, from the options alone: torch-free, so a recipe is
+// checked without a tensor.
 #pragma once
 
 #include <vector>
@@ -8,17 +9,22 @@
 
 namespace setun {
 
-// Every linear layer in forward order; the order is the layer index of QuantPlan and BitLinearOptions::layer.
+// Every linear layer in forward order; the order is the layer index of QuantPlan and
+// BitLinearOptions::layer.
 std::vector<LayerInfo> layer_table(const ModelOptions& options);
 
 struct SizeEstimate {
   int64_t parameters = 0;
   int64_t embedding_parameters = 0;
   int64_t ternary_parameters = 0;  // weights with a quantizer in the plan's last phase
-  double packed_bytes = 0;         // 2 bits a ternary weight + fp32 scales; everything else at 2 bytes
-  double training_bytes = 0;       // parameters, gradients, optimizer, quantized values, activations of one micro-batch
+  double packed_bytes = 0;  // 2 bits a ternary weight + fp32 scales; everything else at 2 bytes
+  // Peak of one optimizer step: parameters, gradients, optimizer, quantized values, and what one
+  // micro-batch of batch * context tokens keeps for backward. Within a factor of 1.35 of the
+  // measured peak (tests/model/memory_test).
+  double training_bytes = 0;
 };
-SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch, int64_t context,
-                           bool recompute_blocks);
+// options.vocab_size must be resolved. training_bytes assumes fp32 compute; bf16 needs less.
+SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
+                           int64_t context, bool recompute_blocks);
 
 }  // namespace setun

@@ -1,4 +1,5 @@
-// The `model` section: a Llama-shaped decoder. Sizes only; what is quantized is the `quant` section's business.
+// The `model` section: a Llama-shaped decoder. Sizes only; what is quantized is the `quant`
+// section's business.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +9,19 @@
 
 namespace setun {
 
-// Where RMSNorms stand (BitNet FAQ section 3; methods-bitnet 0.4). Equal for a ternary model and its full-precision twin.
-//   prenorm:            one norm before qkv, one before gate/up (the plain Llama block)
-//   subln:              prenorm, and a norm on the concatenated heads before o and on the FFN product before down
-//   per_linear:         every linear owns a norm on its input; no block norms
-//   prenorm_per_linear: both
+// Where RMSNorms stand (BitNet FAQ section 3; methods-bitnet 0.4). Equal for a ternary model and
+// its full-precision twin.
+//   prenorm             one norm before qkv, one before gate/up (the plain Llama block)
+//   subln               prenorm, and norms on the concatenated heads before o and on the FFN
+//   product
+//                       before down
+//   per_linear          every linear owns a norm on its input; no block norms
+//   prenorm_per_linear  prenorm and per_linear together
 enum class NormPlacement { kPreNorm, kSubln, kPerLinear, kPreNormPerLinear };
 enum class FfnKind { kSwiGlu, kRelu2Glu };  // silu(g) * u, and relu(g)^2 * u
-// normal: every matrix N(0, std). residual_scaled: o and down N(0, std / sqrt(2 * layers)). fan_in: N(0, 1 / sqrt(in)).
+// normal: every matrix N(0, std). residual_scaled: o and down N(0, std / sqrt(2 * layers)), the
+// rest N(0, std). fan_in: every linear N(0, 1 / sqrt(in)). The embedding, which a tied head shares,
+// is N(0, std) with each kind.
 enum class InitKind { kNormal, kResidualScaled, kFanIn };
 
 template <>
@@ -33,14 +39,15 @@ struct EnumNames<FfnKind> {
 };
 template <>
 struct EnumNames<InitKind> {
-  static constexpr auto table = enum_table<InitKind>({{InitKind::kNormal, "normal"},
-                                                      {InitKind::kResidualScaled, "residual_scaled"},
-                                                      {InitKind::kFanIn, "fan_in"}});
+  static constexpr auto table =
+      enum_table<InitKind>({{InitKind::kNormal, "normal"},
+                            {InitKind::kResidualScaled, "residual_scaled"},
+                            {InitKind::kFanIn, "fan_in"}});
 };
 
 struct NormOptions {
   NormPlacement placement = NormPlacement::kSubln;
-  bool gain = true;   // learned gain, initialised to 1
+  bool gain = true;  // learned gain, initialised to 1
   double eps = 1e-5;
   bool operator==(const NormOptions&) const = default;
 };
@@ -56,8 +63,8 @@ struct ModelOptions {
   int64_t hidden = 256;
   int64_t layers = 4;
   int64_t heads = 4;
-  int64_t kv_heads = 0;    // 0: as heads
-  int64_t head_dim = 0;    // 0: hidden / heads
+  int64_t kv_heads = 0;  // 0: as heads
+  int64_t head_dim = 0;  // 0: hidden / heads
   int64_t ffn = 768;
   FfnKind ffn_kind = FfnKind::kSwiGlu;
   int64_t max_context = 1024;  // longest sequence, generation included

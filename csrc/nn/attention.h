@@ -1,7 +1,8 @@
-// Grouped-query causal self-attention with rotary positions (half-split pairing, as HF and GGUF "NEOX") on
-// at::scaled_dot_product_attention; optional sub-norm on the concatenated heads before o.
+// Grouped-query causal self-attention with rotary positions (half-split pairing, as HF and GGUF
+// "NEOX") on at::scaled_dot_product_attention; optional sub-norm on the joined heads before o.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "nn/bit_linear.h"
@@ -10,17 +11,26 @@
 
 namespace setun {
 
-// Keys and values of every block, [B, kv_heads, T, head_dim]; grows along T.
+// Keys and values of every block, [B, kv_heads, capacity, head_dim], of which the first `length`
+// positions are filled. The capacity doubles when it is full, so a token costs a copy of itself and
+// not of everything before it. For use without gradients.
 struct KvCache {
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
-  int64_t length = 0;  // tokens cached; advanced by the model, not by the blocks
+  int64_t length = 0;  // advanced by the model after its last block, not by the blocks
+
+  // Writes a block's new keys and values [B, kv_heads, T, head_dim] behind the cached ones and
+  // returns all of them.
+  std::pair<at::Tensor, at::Tensor> extend(int64_t block, const at::Tensor& keys_BHTD,
+                                           const at::Tensor& values_BHTD);
 };
 
 // What every block's attention of one forward shares.
 struct AttentionInputs {
-  Rope rope;            // tables for the positions of this call
-  at::Tensor mask_BTT;  // bool [B, 1, T, T], true = may attend; undefined: causal
+  Rope rope;  // tables for the positions of this call
+  // Added to the scores, [B or 1, 1, T, cached + T] in the compute dtype: 0 or -inf. Undefined:
+  // causal, or a single token.
+  at::Tensor mask_BTS;
   KvCache* cache = nullptr;
 };
 
@@ -29,17 +39,14 @@ struct AttentionOptions {
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  int64_t block = 0;        // index into the cache
-  int64_t first_layer = 0;  // QuantPlan index of q; k, v, o follow
+  int64_t block = 0;  // index into the cache
   bool sub_norm = false;
-  bool per_linear_norm = false;
-  bool norm_gain = true;
-  double norm_eps = 1e-5;
-  at::ScalarType compute = at::kFloat;
+  BitLinearOptions linear;  // of q; k, v, o follow in the plan. Widths come from the sizes above.
 };
 
 struct AttentionImpl : torch::nn::Module {
   explicit AttentionImpl(AttentionOptions options);
+  // x_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
   at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context, const AttentionInputs& inputs);
 
   AttentionOptions options;

@@ -16,6 +16,15 @@ struct BitLinearOptions {
   bool norm_gain = true;
   double norm_eps = 1e-5;
   at::ScalarType compute = at::kFloat;  // dtype of the product
+
+  // These options for the linear `offset` places further in the plan, with its own widths.
+  BitLinearOptions sibling(int64_t offset, int64_t in, int64_t out) const {
+    BitLinearOptions other = *this;
+    other.layer += offset;
+    other.in_features = in;
+    other.out_features = out;
+    return other;
+  }
 };
 
 struct BitLinearImpl : torch::nn::Module {

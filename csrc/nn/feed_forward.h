@@ -1,4 +1,5 @@
-// Gated feed-forward: down(sub_norm(act(gate x) * up x)), act = silu (SwiGLU) or relu^2 (ReLU2-GLU; 2504.12285 section 2).
+// Gated feed-forward: down(sub_norm(act(gate x) * up x)), act = silu (SwiGLU) or relu^2 (ReLU2-GLU;
+// 2504.12285 section 2).
 #pragma once
 
 #include "model/model_options.h"
@@ -6,20 +7,20 @@
 
 namespace setun {
 
+// act(gate) * up, elementwise, in the inputs' dtype. Differentiable; keeps gate and up only.
+at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, FfnKind kind);
+
 struct FeedForwardOptions {
   int64_t hidden = 0;
   int64_t ffn = 0;
   FfnKind kind = FfnKind::kSwiGlu;
-  int64_t first_layer = 0;  // QuantPlan index of gate; up and down follow
   bool sub_norm = false;
-  bool per_linear_norm = false;
-  bool norm_gain = true;
-  double norm_eps = 1e-5;
-  at::ScalarType compute = at::kFloat;
+  BitLinearOptions linear;  // of gate; up and down follow. Widths come from the sizes above.
 };
 
 struct FeedForwardImpl : torch::nn::Module {
   explicit FeedForwardImpl(FeedForwardOptions options);
+  // x_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
   at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context);
 
   FeedForwardOptions options;

@@ -1,4 +1,5 @@
-// Rotary position embedding, half-split pairing: element i pairs with i + d/2, angle position * base^(-2i/d).
+// Rotary position embedding, half-split pairing: element i pairs with i + d/2, angle position *
+// base^(-2i/d).
 #pragma once
 
 #include <ATen/core/Tensor.h>

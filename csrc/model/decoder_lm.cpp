@@ -1,0 +1,126 @@
+// tokens -> embedding -> blocks -> norm -> head. What every block shares (rotary tables, mask) is
+// made once per call.
+#include "model/decoder_lm.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tril.h>
+#include <ATen/ops/zeros.h>
+
+#include <limits>
+
+#include "model/layer_table.h"
+#include "model/recompute.h"
+
+namespace setun {
+namespace {
+
+std::vector<NamedLinear> collect_linears(const torch::nn::Module& model) {
+  std::vector<NamedLinear> linears;
+  for (const auto& item : model.named_modules("", /*include_self=*/false)) {
+    if (auto linear = std::dynamic_pointer_cast<BitLinearImpl>(item.value())) {
+      linears.push_back({item.key(), BitLinear(std::move(linear))});
+    }
+  }
+  return linears;
+}
+
+void check_layer_table(const std::vector<NamedLinear>& linears, const ModelOptions& options) {
+  const std::vector<LayerInfo> table = layer_table(options);
+  SETUN_ASSERT(linears.size() == table.size(), linears.size(), " linears, table has ",
+               table.size());
+  for (size_t i = 0; i < table.size(); ++i) {
+    const BitLinearOptions& linear = linears[i].linear->options;
+    SETUN_ASSERT(linears[i].name == table[i].name && linear.layer == static_cast<int64_t>(i) &&
+                     linear.in_features == table[i].in_features &&
+                     linear.out_features == table[i].out_features,
+                 "linear ", linears[i].name, " does not equal row ", i, " of the layer table, ",
+                 table[i].name);
+  }
+}
+
+// Additive mask [B or 1, 1, T, cached + T], 0 where a token may attend and -inf elsewhere;
+// undefined where the plain causal rule does. Made once for all blocks: the attention kernel would
+// convert a boolean one in each.
+at::Tensor attention_mask(const ForwardOptions& options, int64_t length, int64_t cached,
+                          at::TensorOptions floats) {
+  const auto bools = floats.dtype(at::kBool);
+  at::Tensor allowed;
+  if (options.documents_BT.defined()) {
+    const at::Tensor& documents = options.documents_BT;
+    allowed = documents.unsqueeze(2).eq(documents.unsqueeze(1));
+    allowed.logical_and_(at::ones({length, length}, bools).tril_());
+  } else if (cached > 0 && length > 1) {
+    allowed = at::ones({1, length, cached + length}, bools).tril_(cached);
+  } else {
+    return {};
+  }
+  const at::Tensor mask = at::zeros(allowed.sizes(), floats);
+  return mask.masked_fill_(allowed.logical_not_(), -std::numeric_limits<double>::infinity())
+      .unsqueeze(1);
+}
+
+}  // namespace
+
+DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType compute_in)
+    : options(options_in), compute(compute_in) {
+  SETUN_ASSERT(options.vocab_size > 0, "vocab_size is not resolved");
+  const at::Tensor table = at::empty({options.vocab_size, options.hidden}, at::kFloat);
+  embed = register_module("embed",
+                          torch::nn::Embedding::from_pretrained(
+                              table, torch::nn::EmbeddingFromPretrainedOptions().freeze(false)));
+  blocks = register_module("blocks", torch::nn::ModuleList());
+  constexpr int64_t kBlockLinears = 7;
+  for (int64_t block = 0; block < options.layers; ++block) {
+    blocks->push_back(DecoderBlock(options, block, block * kBlockLinears, compute));
+  }
+  norm = register_module("norm", RmsNorm(options.hidden, options.norm.eps, options.norm.gain));
+  if (!options.tied_embeddings) {
+    head =
+        register_module("head", BitLinear(BitLinearOptions{.in_features = options.hidden,
+                                                           .out_features = options.vocab_size,
+                                                           .layer = options.layers * kBlockLinears,
+                                                           .compute = compute}));
+  }
+  check_layer_table(collect_linears(*this), options);
+}
+
+at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
+                                  const ForwardOptions& forward_options) {
+  const int64_t length = tokens_BT.size(1);
+  KvCache* cache = forward_options.cache;
+  const int64_t cached = cache == nullptr ? 0 : cache->length;
+  SETUN_CHECK(cached + length <= options.max_context, "model: ", cached + length,
+              " tokens exceed model.max_context = ", options.max_context,
+              "; use shorter sequences or raise model.max_context");
+  SETUN_ASSERT(
+      cache == nullptr || (!c10::GradMode::is_enabled() && !forward_options.documents_BT.defined()),
+      "a cache is for generation: no gradients, no document mask");
+  const AttentionInputs inputs{
+      .rope = make_rope(cached, length, options.resolved_head_dim(), options.rope_base),
+      .mask_BTS =
+          attention_mask(forward_options, length, cached, tokens_BT.options().dtype(compute)),
+      .cache = cache};
+
+  at::Tensor x_BTD = embed(tokens_BT);
+  for (const auto& module : *blocks) {
+    DecoderBlock block(std::dynamic_pointer_cast<DecoderBlockImpl>(module));
+    if (forward_options.recompute_blocks && c10::GradMode::is_enabled()) {
+      x_BTD = recompute_in_backward(x_BTD, [block, &context, inputs](const at::Tensor& x) mutable {
+        return block->forward(x, context, inputs);
+      });
+    } else {
+      x_BTD = block->forward(x_BTD, context, inputs);
+    }
+  }
+  if (cache != nullptr) {
+    cache->length += length;
+  }
+  x_BTD = norm(forward_options.last_position_only ? x_BTD.narrow(1, length - 1, 1) : x_BTD);
+  return head ? head(x_BTD, context) : at::linear(x_BTD.to(compute), embed->weight.to(compute));
+}
+
+std::vector<NamedLinear> linear_layers(DecoderLM& model) { return collect_linears(*model); }
+
+}  // namespace setun
