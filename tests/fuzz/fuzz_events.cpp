@@ -1,5 +1,6 @@
-// The TensorBoard event splitter on hostile bytes: records lie inside the input, end to end. Checksums keep mutations out
-// of the payload, so the input is also wrapped into a frame with correct ones.
+// The TensorBoard event splitter on hostile bytes: records lie inside the input, end to end.
+// Checksums keep mutations out of the payload, so the input is also wrapped into a frame with
+// correct ones.
 #include <bit>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,6 @@
-// The safetensors parser on hostile bytes, as they are and behind a correct header length (so that mutations reach past
-// it). Whatever it accepts must lie inside the input and have the size its shape says.
+// The safetensors parser on hostile bytes, as they are and behind a correct header length (so that
+// mutations reach past it). Whatever it accepts must lie inside the input and have the size its
+// shape says.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
