@@ -28,14 +28,15 @@ TEST_CASE("two uninterrupted runs are equal, and one of another seed is not", "[
 TEST_CASE("half a run and a new process equal the whole run, inside a phase's ramp", "[process]") {
   const TinyRun tiny;
   tiny.finish("whole");
-  // The 6th checkpoint is that of step 12: the ramp goes from step 8 to 16.
-  const Ended half = Process(tiny.train("halves"), "checkpoint.after_rename:6").wait();
+  // The 5th checkpoint is that of step 10: inside the ramp (8 to 16) and between two records (9 and
+  // 12).
+  const Ended half = Process(tiny.train("halves"), "checkpoint.after_rename:5").wait();
   INFO(half.err);
   REQUIRE(half.signal == SIGKILL);
-  REQUIRE(fs::exists(tiny.run("halves") / "checkpoints" / "step-00000012"));
-  REQUIRE_FALSE(fs::exists(tiny.run("halves") / "checkpoints" / "step-00000014"));
+  REQUIRE(fs::exists(tiny.run("halves") / "checkpoints" / "step-00000010"));
+  REQUIRE_FALSE(fs::exists(tiny.run("halves") / "checkpoints" / "step-00000012"));
   const Ended rest = tiny.finish("halves");
-  CHECK_THAT(rest.err, Contains("resumed from") && Contains("step-00000012"));
+  CHECK_THAT(rest.err, Contains("resumed from") && Contains("step-00000010"));
   CHECK(run_difference(tiny.run("whole"), tiny.run("halves")) == "");
 }
 
