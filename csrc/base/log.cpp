@@ -2,6 +2,7 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace setun {
 namespace {
@@ -10,7 +11,9 @@ spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
     auto made = std::make_shared<spdlog::logger>(
         "setun", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-    made->set_pattern("%^%l%$: %v");
+    // On a terminal a message first erases the progress line, which leaves its cursor at the start
+    // (train/progress.h).
+    made->set_pattern(::isatty(STDERR_FILENO) == 1 ? "\x1b[K%^%l%$: %v" : "%^%l%$: %v");
     return made;
   }();
   return *instance;

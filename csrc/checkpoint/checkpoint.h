@@ -1,13 +1,16 @@
-// Checkpoints of a run folder: <run>/checkpoints/step-00000100/{model,optimizer,metrics}.safetensors, state.json, config.yaml
-// and manifest.json (size and CRC-32C of each file). Written to a temporary folder, fsynced, renamed; a background thread
-// does the disk work on a copy, so training stalls only for the copy.
+// Checkpoints of a run folder:
+// <run>/checkpoints/step-00000100/{model,optimizer,metrics}.safetensors, state.json, config.yaml
+// and manifest.json (size and CRC-32C of each file). Written to a temporary folder, fsynced,
+// renamed; a background thread does the disk work on a copy, so training stalls only for the copy.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <atomic>
 #include <future>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,17 +27,17 @@ struct NamedTensor {
 
 // Everything a run needs to go on as if it had not stopped.
 struct Checkpoint {
-  int64_t step = 0;              // optimizer steps done
+  int64_t step = 0;  // optimizer steps done
   int64_t phase = 0;
-  int64_t tokens = 0;            // training tokens seen
+  int64_t tokens = 0;  // training tokens seen
   LoaderPosition loader;
   std::string data_fingerprint;
-  double best_loss = -1;         // best validation loss so far; -1: none
+  double best_loss = -1;  // best validation loss so far; -1: none
   int64_t best_step = -1;
-  std::string config_yaml;       // resolved recipe
-  std::vector<NamedTensor> model;      // parameters by name
+  std::string config_yaml;         // resolved recipe
+  std::vector<NamedTensor> model;  // parameters by name
   std::vector<NamedTensor> optimizer;
-  std::vector<NamedTensor> metrics;    // codes at the last layer record (flip rate), generator state
+  std::vector<NamedTensor> metrics;  // codes at the last layer record (flip rate), generator state
   std::map<std::string, std::string> extra;  // small scalars as text (exact doubles in hex)
 };
 
@@ -45,35 +48,48 @@ struct LoadedCheckpoint {
 
 class CheckpointStore {
  public:
-  CheckpointStore(fs::path run_folder, const CheckpointOptions& options);
+  // Touches no file: reading verbs may look into the folder of a run that is going on.
+  CheckpointStore(const fs::path& run_folder, const CheckpointOptions& options);
   ~CheckpointStore();  // waits for a save under way
 
-  // Copies the tensors, then writes in the background. A save still under way is waited for first. Failure (disk full) is
-  // logged as a warning with the reason, the incomplete folder removed, and reported by last_save_failed().
+  // Copies the tensors, then writes in the background. A save still under way is waited for first.
+  // Failure (disk full) is logged as a warning with the reason, the incomplete folder removed, and
+  // reported by last_save_failed().
   void save_async(const Checkpoint& checkpoint);
-  void wait();                       // until nothing is being written
-  bool last_save_failed() const;
-  double stall_seconds() const;      // time the caller was kept, all saves together
+  void wait();  // until nothing is being written
+  bool last_save_failed() const { return failed_; }
+  double stall_seconds() const {
+    return stall_seconds_;
+  }  // time the caller was kept, all saves together
 
-  // The newest complete checkpoint. A truncated or corrupt one is named in a warning and the previous one is used;
-  // nullopt when there is none; Error when there are only damaged ones.
-  std::optional<LoadedCheckpoint> load_newest() const;
-  std::vector<int64_t> steps() const;  // complete-looking checkpoint folders, rising
+  // The newest sound checkpoint. A truncated or corrupt one is named in a warning and the one
+  // before it is used (the next save removes it); nullopt when there is none; Error when there are
+  // only damaged ones.
+  std::optional<LoadedCheckpoint> load_newest();
+  std::vector<int64_t> steps() const;  // of the checkpoint folders, sound or not, rising
 
  private:
-  void write(const Checkpoint& checkpoint);
-  void remove_old(const Checkpoint& newest);
+  void take_snapshot(const Checkpoint& checkpoint);
+  void write();
+  void remove_leftovers();
+  void remove_old(int64_t newest, int64_t best);
+
   fs::path folder_;
   CheckpointOptions options_;
-  std::future<void> pending_;
-  bool failed_ = false;
+  Checkpoint snapshot_;  // read by the writing thread; the caller changes it only after wait()
+  std::set<int64_t> damaged_;  // found by load_newest; then the writing thread's
+  std::atomic<bool> failed_{false};
   double stall_seconds_ = 0;
+  std::future<void> pending_;  // last member: destroyed, and so waited for, first
 };
 
-// One checkpoint folder, every file verified against the manifest. Throws Error naming file and damage.
+// One checkpoint folder, every file verified against the manifest. Throws Error naming file and
+// damage.
 Checkpoint load_checkpoint(const fs::path& folder);
 
-// Copies `saved` into the tensors of `live` by name. Throws Error listing every missing, surplus and differently shaped name.
-void restore_tensors(const std::vector<NamedTensor>& saved, const std::vector<NamedTensor>& live, const std::string& what);
+// Copies `saved` into the tensors of `live` by name. Throws Error listing every missing, surplus
+// and differently shaped name.
+void restore_tensors(const std::vector<NamedTensor>& saved, const std::vector<NamedTensor>& live,
+                     const std::string& what);
 
 }  // namespace setun

@@ -1,5 +1,6 @@
-// safetensors: u64 little-endian header length, JSON header, raw little-endian tensors, row-major without gaps.
-// Torch-free. The reader maps the file and trusts nothing: every length, offset, dtype and shape is checked.
+// safetensors: u64 little-endian header length, JSON header, raw little-endian tensors, row-major
+// without gaps. Torch-free. The reader maps the file and trusts nothing: every length, offset,
+// dtype and shape is checked.
 #pragma once
 
 #include <map>
@@ -22,15 +23,18 @@ struct TensorEntry {
   std::span<const std::byte> bytes;
 };
 
-// Writes to `path` in full and fsyncs it (no rename: the caller owns the folder's atomicity). Throws Error on failure,
-// with the system's reason ("No space left on device").
+// Writes to `path` in full and fsyncs it (no rename: the caller owns the folder's atomicity).
+// Throws Error on failure, with the system's reason ("No space left on device").
 void write_safetensors(const fs::path& path, const std::vector<TensorEntry>& tensors,
                        const std::map<std::string, std::string>& metadata);
 
 class SafetensorsFile {
  public:
-  explicit SafetensorsFile(const fs::path& path);  // throws Error naming the file and the first thing wrong in it
-  const std::vector<TensorEntry>& tensors() const { return tensors_; }  // in file order; views into the map
+  explicit SafetensorsFile(
+      const fs::path& path);  // throws Error naming the file and the first thing wrong in it
+  const std::vector<TensorEntry>& tensors() const {
+    return tensors_;
+  }  // in file order; views into the map
   const TensorEntry* find(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 

@@ -31,10 +31,10 @@ std::string shape_text(c10::IntArrayRef shape) {
 double print_codes(const at::Tensor& weight, const WeightQuantSpec& spec) {
   const QuantizedWeight q = quantize_weight(weight, spec);
   const auto total = static_cast<double>(q.codes.numel());
+  std::cout << std::fixed << std::setprecision(1);
   for (const int code : {-1, 0, 1}) {
-    std::cout << "  " << std::showpos << code << std::noshowpos << " " << std::fixed
-              << std::setprecision(1) << 100 * q.codes.eq(code).sum().item<double>() / total
-              << " %";
+    const double share = q.codes.eq(code).sum().item<double>() / total;
+    std::cout << "  " << (code > 0 ? "+" : "") << code << " " << 100 * share << " %";
   }
   std::cout << "  scale " << std::defaultfloat << std::setprecision(6)
             << q.scale.mean().item<double>();

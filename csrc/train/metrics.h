@@ -1,8 +1,11 @@
-// What a run reports: metrics.jsonl and metrics.csv always, layers.jsonl per layer, TensorBoard on request, and a progress
-// line on a terminal (log lines in a pipe). Records are keyed by step; cut_to(step) drops what a resumed run will redo.
+// What a run reports: metrics, eval and layers, each as .jsonl and .csv (columns: docs/formats.md),
+// TensorBoard event files on request, and a progress line on a terminal (log lines in a pipe).
+// Records are keyed by step, so that a resumed run can drop those it will make again. A full disk
+// stops nothing: records wait in memory (base/output_file.h).
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +20,8 @@ struct StepRecord {
   int64_t tokens = 0;  // training tokens seen
   int64_t phase = 0;
   double ramp = 1;
-  double tokens_per_second = 0, seconds = 0;  // times: the only fields that may differ after a resume
+  double tokens_per_second = 0,
+         seconds = 0;  // times: the only fields that may differ after a resume
 };
 
 struct EvalRecord {
@@ -25,19 +29,24 @@ struct EvalRecord {
   double loss = 0, perplexity = 0, bits_per_byte = 0;
 };
 
+// Absent: the layer has no weight quantizer (shares, flip_rate, scale), no earlier record to
+// compare with (flip_rate), no activation quantizer (clip_share), or no gradient.
 struct LayerRecord {
   std::string layer;
-  double minus = 0, zero = 0, plus = 0;  // shares of the codes
-  double flip_rate = -1;                 // share of codes that differ from the last layer record; -1: first record
-  double scale = 0;                      // mean scale
-  double clip_share = -1;                // activation codes at the ends of the range; -1: no quantizer
-  double grad_norm = 0;
+  std::optional<double> minus, zero, plus;  // shares of the codes -1, 0, +1
+  std::optional<double> flip_rate;          // share of codes that differ from the last layer record
+  std::optional<double> scale;              // mean scale
+  std::optional<double> clip_share;         // activation codes at the ends of the range
+  std::optional<double>
+      grad_norm;  // of the latent weight, as the optimizer sees it (after clipping)
 };
 
 class Metrics {
  public:
-  // Opens the files in append mode after cutting every record beyond `resumed_step` (0 for a fresh run).
-  Metrics(const fs::path& run_folder, const MetricsOptions& options, int64_t resumed_step, int64_t total_steps);
+  // Opens the files in append mode after cutting every record beyond `resumed_step` (0 for a fresh
+  // run), event files included even when TensorBoard is off now.
+  Metrics(const fs::path& run_folder, const MetricsOptions& options, int64_t resumed_step,
+          int64_t total_steps);
   ~Metrics();
   void step(const StepRecord& record);
   void eval(const EvalRecord& record);

@@ -1,0 +1,103 @@
+#include "bench/plain_decoder.h"
+
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/rms_norm.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
+#include <torch/nn/init.h>
+
+#include "base/error.h"
+
+namespace setun::bench {
+namespace {
+
+torch::nn::Linear linear(int64_t in, int64_t out) {
+  return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(false));
+}
+
+}  // namespace
+
+PlainBlockImpl::PlainBlockImpl(const ModelOptions& options) : options_(options) {
+  const int64_t queries = options.heads * options.resolved_head_dim();
+  const int64_t keys = options.resolved_kv_heads() * options.resolved_head_dim();
+  q_ = register_module("q", linear(options.hidden, queries));
+  k_ = register_module("k", linear(options.hidden, keys));
+  v_ = register_module("v", linear(options.hidden, keys));
+  o_ = register_module("o", linear(queries, options.hidden));
+  gate_ = register_module("gate", linear(options.hidden, options.ffn));
+  up_ = register_module("up", linear(options.hidden, options.ffn));
+  down_ = register_module("down", linear(options.ffn, options.hidden));
+  attn_norm_ = gain("attn_norm", options.hidden);
+  ffn_norm_ = gain("ffn_norm", options.hidden);
+  if (options.norm.placement == NormPlacement::kSubln) {
+    attn_sub_norm_ = gain("attn_sub_norm", queries);
+    ffn_sub_norm_ = gain("ffn_sub_norm", options.ffn);
+  }
+}
+
+at::Tensor PlainBlockImpl::gain(const std::string& name, int64_t width) {
+  return register_parameter(name, at::ones({width}));
+}
+
+at::Tensor PlainBlockImpl::norm(const at::Tensor& x, const at::Tensor& gain) const {
+  return gain.defined() ? at::rms_norm(x, {x.size(-1)}, gain, options_.norm.eps) : x;
+}
+
+at::Tensor PlainBlockImpl::attention(const at::Tensor& x_BTD, const Rope& rope) {
+  const int64_t batch = x_BTD.size(0), time = x_BTD.size(1), width = options_.resolved_head_dim();
+  const auto heads = [&](const at::Tensor& y) {
+    return y.view({batch, time, -1, width}).transpose(1, 2);
+  };
+  const at::Tensor queries = apply_rope(heads(q_->forward(x_BTD)), rope);
+  const at::Tensor keys = apply_rope(heads(k_->forward(x_BTD)), rope);
+  const bool grouped = options_.resolved_kv_heads() != options_.heads;
+  const at::Tensor y =
+      at::scaled_dot_product_attention(queries, keys, heads(v_->forward(x_BTD)), {}, 0.0,
+                                       /*is_causal=*/true, std::nullopt, grouped);
+  return y.transpose(1, 2).reshape({batch, time, -1});
+}
+
+at::Tensor PlainBlockImpl::forward(const at::Tensor& x_BTD, const Rope& rope) {
+  const at::Tensor attended = attention(norm(x_BTD, attn_norm_), rope);
+  const at::Tensor x = x_BTD + o_->forward(norm(attended, attn_sub_norm_));
+  const at::Tensor z = norm(x, ffn_norm_);
+  const at::Tensor gate = gate_->forward(z);
+  const at::Tensor active =
+      options_.ffn_kind == FfnKind::kSwiGlu ? at::silu(gate) : at::relu(gate).square();
+  return x + down_->forward(norm(active * up_->forward(z), ffn_sub_norm_));
+}
+
+PlainDecoderImpl::PlainDecoderImpl(const ModelOptions& options) : options_(options) {
+  SETUN_CHECK(options.norm.placement == NormPlacement::kSubln ||
+                  options.norm.placement == NormPlacement::kPreNorm,
+              "bench step: the plain LibTorch baseline knows model.norm.placement prenorm and "
+              "subln, got ",
+              enum_name(options.norm.placement));
+  embed_ = register_module("embed", torch::nn::Embedding(options.vocab_size, options.hidden));
+  blocks_ = register_module("blocks", torch::nn::ModuleList());
+  for (int64_t i = 0; i < options.layers; ++i) {
+    blocks_->push_back(PlainBlock(options));
+  }
+  norm_ = register_parameter("norm", at::ones({options.hidden}));
+  const torch::NoGradGuard no_grad;
+  for (const at::Tensor& parameter : parameters()) {
+    if (parameter.dim() == 2) {
+      torch::nn::init::normal_(parameter, 0.0, options.init.std);
+    }
+  }
+}
+
+at::Tensor PlainDecoderImpl::forward(const at::Tensor& tokens_BT) {
+  const Rope rope =
+      make_rope(0, tokens_BT.size(1), options_.resolved_head_dim(), options_.rope_base);
+  at::Tensor x = embed_->forward(tokens_BT);
+  for (const auto& block : *blocks_) {
+    x = block->as<PlainBlock>()->forward(x, rope);
+  }
+  return at::linear(at::rms_norm(x, {x.size(-1)}, norm_, options_.norm.eps), embed_->weight);
+}
+
+}  // namespace setun::bench

@@ -1,0 +1,46 @@
+// The baseline of the step benchmark: the recipe's decoder written with LibTorch's own parts only
+// (torch::nn::Linear, at::rms_norm, at::scaled_dot_product_attention), full precision, the same
+// shapes and norm placement as DecoderLM. Not a product: it has no cache, no document mask, no
+// quantizer.
+#pragma once
+
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+
+#include "model/model_options.h"
+#include "nn/rope.h"
+#include "nn/torch_module.h"
+
+namespace setun::bench {
+
+struct PlainBlockImpl : torch::nn::Module {
+  explicit PlainBlockImpl(const ModelOptions& options);
+  at::Tensor forward(const at::Tensor& x_BTD, const Rope& rope);
+
+ private:
+  at::Tensor attention(const at::Tensor& x_BTD, const Rope& rope);
+  at::Tensor gain(const std::string& name, int64_t width);
+  at::Tensor norm(const at::Tensor& x, const at::Tensor& gain) const;
+
+  ModelOptions options_;
+  torch::nn::Linear q_{nullptr}, k_{nullptr}, v_{nullptr}, o_{nullptr};
+  torch::nn::Linear gate_{nullptr}, up_{nullptr}, down_{nullptr};
+  at::Tensor attn_norm_, attn_sub_norm_, ffn_norm_,
+      ffn_sub_norm_;  // sub norms undefined unless subln
+};
+TORCH_MODULE(PlainBlock);
+
+struct PlainDecoderImpl : torch::nn::Module {
+  explicit PlainDecoderImpl(const ModelOptions& options);
+  at::Tensor forward(const at::Tensor& tokens_BT);  // logits_BTV
+
+ private:
+  ModelOptions options_;
+  torch::nn::Embedding embed_{nullptr};
+  torch::nn::ModuleList blocks_{nullptr};
+  at::Tensor norm_;
+};
+TORCH_MODULE(PlainDecoder);
+
+}  // namespace setun::bench

@@ -1,0 +1,174 @@
+#include "bench/step_bench.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/ops/randint.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <iomanip>
+#include <iostream>
+#include <memory>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "bench/plain_decoder.h"
+#include "loss/cross_entropy.h"
+#include "run/assemble.h"
+
+namespace setun::bench {
+namespace {
+
+// One contestant: does one optimizer step each time it is called.
+using Arm = std::function<void()>;
+
+struct Contestant {
+  std::string name;
+  std::function<Arm()> make;
+};
+
+at::Tensor random_tokens(const RunConfig& config, int64_t vocab) {
+  return at::randint(vocab, {config.data.batch, config.data.context + 1}, at::kLong);
+}
+
+Arm setun_arm(RunConfig config, bool quantized) {
+  if (!quantized) {
+    config.quant = {};
+  }
+  const int64_t vocab = run::planned_vocab(config);
+  auto model = std::make_shared<run::AssembledModel>(run::assemble_model(config, vocab));
+  std::shared_ptr<AdamW> optimizer = run::make_optimizer(config, *model);
+  const at::Tensor tokens = random_tokens(config, vocab);
+  StepState state;
+  state.phase = model->context->plan().phase_at(run::total_steps(config) - 1);
+  state.step = run::total_steps(config) - 1;
+  return [=] {
+    model->context->begin_step(state);
+    const at::Tensor logits = model->model->forward(
+        tokens.narrow(1, 0, config.data.context), *model->context,
+        {.documents_BT = {}, .cache = nullptr, .recompute_blocks = config.run.recompute_blocks});
+    const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
+    (loss.sum / static_cast<double>(loss.valid)).backward();
+    model->context->backward_to_latents();
+    optimizer->clip_grad_norm(config.optim.clip_norm);
+    optimizer->step(1e-3, 0.1);
+    model->context->invalidate();
+  };
+}
+
+Arm plain_arm(const RunConfig& config) {
+  ModelOptions options = config.model;
+  options.vocab_size = run::planned_vocab(config);
+  const PlainDecoder model(options);
+  ParamGroup group;
+  for (const auto& item : model->named_parameters()) {
+    group.parameters.push_back({item.key(), item.value()});
+  }
+  const auto optimizer = std::make_shared<AdamW>(std::vector<ParamGroup>{group}, config.optim);
+  const at::Tensor tokens = random_tokens(config, options.vocab_size);
+  return [=]() mutable {
+    const at::Tensor logits = model.ptr()->forward(tokens.narrow(1, 0, config.data.context));
+    const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
+    (loss.sum / static_cast<double>(loss.valid)).backward();
+    optimizer->clip_grad_norm(config.optim.clip_norm);
+    optimizer->step(1e-3, 0.1);
+  };
+}
+
+// Peak resident memory of three steps, minus what the process holds before building anything.
+double peak_bytes(const Contestant& contestant, const RunOptions& options) {
+  int channel[2];
+  SETUN_CHECK(pipe(channel) == 0, "bench step: pipe failed");
+  const pid_t child = fork();
+  SETUN_CHECK(child >= 0, "bench step: fork failed");
+  if (child == 0) {
+    double peak = 0;
+    try {
+      run::set_up_process(options);
+      const Arm arm = contestant.make();
+      for (int i = 0; i < 3; ++i) {
+        arm();
+      }
+      struct rusage usage {};
+      getrusage(RUSAGE_SELF, &usage);
+      peak = static_cast<double>(usage.ru_maxrss) * 1024;
+    } catch (const std::exception& problem) {
+      std::cerr << problem.what() << "\n";
+    }
+    _exit(write(channel[1], &peak, sizeof peak) == sizeof peak ? 0 : 1);
+  }
+  double peak = 0;
+  close(channel[1]);
+  const bool got = read(channel[0], &peak, sizeof peak) == sizeof peak;
+  close(channel[0]);
+  waitpid(child, nullptr, 0);
+  SETUN_CHECK(got && peak > 0, "bench step: the memory measurement of '", contestant.name,
+              "' failed");
+  return peak;
+}
+
+double seconds_of(const Arm& arm) {
+  const auto start = std::chrono::steady_clock::now();
+  arm();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void print_row(const std::string& name, std::vector<double> seconds, double plain_median,
+               double peak, int64_t tokens) {
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  std::cout << std::left << std::setw(34) << name << std::right << std::fixed
+            << std::setprecision(1) << std::setw(10) << 1e3 * median << std::setw(10)
+            << 1e3 * seconds.front() << std::setw(10) << 1e3 * seconds.back() << std::setw(12)
+            << std::setprecision(0) << static_cast<double>(tokens) / median << std::setw(9)
+            << std::setprecision(2) << median / plain_median << std::setw(12) << human_bytes(peak)
+            << "\n";
+}
+
+}  // namespace
+
+void bench_step(const RunConfig& config, int64_t repetitions) {
+  const std::vector<Contestant> contestants = {
+      {"plain LibTorch, full precision", [&] { return plain_arm(config); }},
+      {"Setun, full precision", [&] { return setun_arm(config, false); }},
+      {"Setun, this recipe", [&] { return setun_arm(config, true); }}};
+  std::vector<double> peaks;  // first, in children: the parent must not have started threads yet
+  for (const Contestant& contestant : contestants) {
+    peaks.push_back(peak_bytes(contestant, config.run));
+  }
+  run::set_up_process(config.run);
+  std::vector<Arm> arms;
+  for (const Contestant& contestant : contestants) {
+    arms.push_back(contestant.make());
+    arms.back()();  // warm-up
+  }
+  std::vector<std::vector<double>> seconds(arms.size());
+  for (int64_t i = 0; i < repetitions; ++i) {
+    for (std::size_t a = 0; a < arms.size(); ++a) {
+      seconds[a].push_back(seconds_of(arms[a]));
+    }
+  }
+  const int64_t tokens = config.data.batch * config.data.context;
+  std::cout << cpu_model_name() << ", " << at::get_num_threads() << " threads, Setun path "
+            << enum_name(cpu_path()) << ", ATen " << at::get_cpu_capability() << ", "
+            << enum_name(config.run.compute) << " compute, matmul precision "
+            << enum_name(config.run.matmul_precision) << "\n"
+            << tokens << " tokens a step, " << repetitions << " alternating repetitions\n"
+            << std::left << std::setw(34) << "arm" << std::right << std::setw(10) << "median ms"
+            << std::setw(10) << "min" << std::setw(10) << "max" << std::setw(12) << "tokens/s"
+            << std::setw(9) << "ratio" << std::setw(12) << "peak RSS"
+            << "\n";
+  std::vector<double> plain = seconds[0];
+  std::sort(plain.begin(), plain.end());
+  for (std::size_t a = 0; a < arms.size(); ++a) {
+    print_row(contestants[a].name, seconds[a], plain[plain.size() / 2], peaks[a], tokens);
+  }
+}
+
+}  // namespace setun::bench

@@ -1,0 +1,14 @@
+// `setun bench step`: the recipe's training step, the same model in full precision, and the same
+// model in plain LibTorch, alternating in one process; medians with spread, ratios, and peak memory
+// of each arm in a process of its own.
+#pragma once
+
+#include "config/run_config.h"
+
+namespace setun::bench {
+
+// Prints the table to standard output. Throws Error when the recipe has no plain LibTorch
+// counterpart.
+void bench_step(const RunConfig& config, int64_t repetitions);
+
+}  // namespace setun::bench

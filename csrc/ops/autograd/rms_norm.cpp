@@ -1,0 +1,67 @@
+// The derivative of rms_norm in x and gain, by hand (formula in ops/cpu/rms_norm.cpp). No second
+// derivative.
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <tuple>
+
+namespace setun::ops {
+namespace {
+
+using OptionalTensor = std::optional<at::Tensor>;
+
+std::tuple<at::Tensor, at::Tensor> call_forward(const at::Tensor& x, const OptionalTensor& gain,
+                                                double eps) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("setun::rms_norm_forward", "")
+                             .typed<std::tuple<at::Tensor, at::Tensor>(
+                                 const at::Tensor&, const OptionalTensor&, double)>();
+  return op.call(x, gain, eps);
+}
+
+std::tuple<at::Tensor, at::Tensor> call_backward(const at::Tensor& grad, const at::Tensor& x,
+                                                 const OptionalTensor& gain,
+                                                 const at::Tensor& factor) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("setun::rms_norm_backward", "")
+          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&,
+                                                    const OptionalTensor&, const at::Tensor&)>();
+  return op.call(grad, x, gain, factor);
+}
+
+struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x,
+                            const at::Tensor& gain, double eps) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    const OptionalTensor given = gain.defined() ? OptionalTensor(gain) : std::nullopt;
+    auto [y, factor] = call_forward(x, given, eps);
+    ctx->save_for_backward({x, gain, factor});
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list upstream) {
+    const auto saved = ctx->get_saved_variables();
+    const OptionalTensor gain = saved[1].defined() ? OptionalTensor(saved[1]) : std::nullopt;
+    auto [grad_x, grad_gain] = call_backward(upstream[0], saved[0], gain, saved[2]);
+    return {grad_x, gain ? grad_gain : at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor rms_norm_autograd(const at::Tensor& x, const OptionalTensor& gain, double eps) {
+  return RmsNormFunction::apply(x, gain.value_or(at::Tensor()), eps);
+}
+
+at::Tensor rms_norm_plain(const at::Tensor& x, const OptionalTensor& gain, double eps) {
+  return std::get<0>(call_forward(x, gain, eps));
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(setun, Autograd, m) { m.impl("rms_norm", rms_norm_autograd); }
+TORCH_LIBRARY_IMPL(setun, CPU, m) { m.impl("rms_norm", rms_norm_plain); }
+TORCH_LIBRARY_IMPL(setun, Meta, m) { m.impl("rms_norm", rms_norm_plain); }
+
+}  // namespace setun::ops

@@ -1,0 +1,98 @@
+#include "ops/cpu/reference.h"
+
+#include <algorithm>
+#include <cfenv>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "ops/cpu/row_kernels.h"
+
+namespace setun::ops::reference {
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+bool all_finite(const std::vector<float>& x) {
+  return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
+}
+
+// std::nearbyint rounds half to even in the default rounding mode.
+int8_t code_of(float scaled, float low, float high) {
+  return static_cast<int8_t>(std::clamp(std::nearbyint(scaled), low, high));
+}
+
+float pairwise(const std::vector<float>& v, std::size_t first, std::size_t last) {
+  if (last - first == 1) {
+    return v[first];
+  }
+  const std::size_t middle = first + (last - first + 1) / 2;
+  return pairwise(v, first, middle) + pairwise(v, middle, last);
+}
+
+}  // namespace
+
+float canonical_sum(const std::vector<float>& x) {
+  std::vector<float> blocks;
+  for (std::size_t start = 0; start < x.size(); start += cpu::kSumBlock) {
+    std::vector<float> lanes(32, 0.0F);
+    const std::size_t end = std::min(x.size(), start + cpu::kSumBlock);
+    for (std::size_t i = start; i < end; ++i) {
+      lanes[(i - start) % 32] += x[i];
+    }
+    for (std::size_t width = 16; width > 0; width /= 2) {
+      for (std::size_t i = 0; i < width; ++i) {
+        lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
+      }
+    }
+    blocks.push_back(lanes[0]);
+  }
+  return blocks.empty() ? 0.0F : pairwise(blocks, 0, blocks.size());
+}
+
+Row quantize_absmax(const std::vector<float>& x, int64_t bits, double eps) {
+  const auto high = static_cast<float>((1 << (bits - 1)) - 1);
+  Row row;
+  float largest = 0;
+  for (const float v : x) {
+    largest = std::max(largest, std::fabs(v));
+  }
+  row.scale = all_finite(x) ? high / std::max(largest, static_cast<float>(eps)) : kNaN;
+  for (const float v : x) {
+    row.codes.push_back(all_finite(x) ? code_of(v * row.scale, -high - 1, high) : int8_t{0});
+    row.value.push_back(static_cast<float>(row.codes.back()) / row.scale);
+  }
+  return row;
+}
+
+Row quantize_absmean(const std::vector<float>& w, double eps) {
+  std::vector<float> magnitude;
+  for (const float v : w) {
+    magnitude.push_back(std::fabs(v));
+  }
+  Row row;
+  const float mean = canonical_sum(magnitude) / static_cast<float>(w.size());
+  row.scale = all_finite(w) ? std::max(mean, static_cast<float>(eps)) : kNaN;
+  const float inverse = 1.0F / row.scale;
+  for (const float v : w) {
+    row.codes.push_back(all_finite(w) ? code_of(v * inverse, -1, 1) : int8_t{0});
+    row.value.push_back(static_cast<float>(row.codes.back()) * row.scale);
+  }
+  return row;
+}
+
+std::vector<double> rms_norm(const std::vector<double>& x, const std::vector<double>& gain,
+                             double eps) {
+  double squares = 0;
+  for (const double v : x) {
+    squares += v * v;
+  }
+  const double factor = 1 / std::sqrt(squares / static_cast<double>(x.size()) + eps);
+  std::vector<double> y;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    y.push_back(x[i] * factor * (gain.empty() ? 1.0 : gain[i]));
+  }
+  return y;
+}
+
+}  // namespace setun::ops::reference

@@ -1,0 +1,132 @@
+#include "quant/quant_context.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include "base/error.h"
+#include "quant/fake_quantize.h"
+
+namespace setun {
+namespace {
+
+// (1 - ramp) * before + ramp * now.
+at::Tensor blend(const at::Tensor& before, const at::Tensor& now, double ramp) {
+  return before.mul(1 - ramp).add(now, ramp);
+}
+
+bool has_weight_quantizer(const QuantContext::ActiveSpec& spec) {
+  return spec.now->weight.scheme != WeightScheme::kNone ||
+         (spec.before != nullptr && spec.before->weight.scheme != WeightScheme::kNone);
+}
+
+// What one spec makes of a latent: itself when it does not quantize weights.
+QuantizedWeight weight_of(const at::Tensor& latent, const WeightQuantSpec& spec) {
+  if (spec.scheme == WeightScheme::kNone) {
+    return {.codes = {}, .scale = {}, .value = latent.detach()};
+  }
+  return quantize_weight(latent, spec);
+}
+
+}  // namespace
+
+QuantContext::QuantContext(QuantPlan plan)
+    : plan_(std::move(plan)),
+      entries_(plan_.layers.size()),
+      clip_share_(plan_.layers.size(), -1.0) {
+  SETUN_ASSERT(!plan_.phases.empty(), "a plan has at least one phase");
+}
+
+void QuantContext::begin_step(const StepState& state) {
+  SETUN_ASSERT(state.phase >= 0 && state.phase < static_cast<int64_t>(plan_.phases.size()),
+               "phase ", state.phase, " of ", plan_.phases.size());
+  if (state.phase != state_.phase || state.ramp != state_.ramp) {
+    invalidate();
+  }
+  state_ = state;
+}
+
+QuantContext::ActiveSpec QuantContext::spec(int64_t layer) const {
+  const auto phase = static_cast<std::size_t>(state_.phase);
+  const auto index = static_cast<std::size_t>(layer);
+  const LinearSpec* now = &plan_.phases[phase].specs[index];
+  const bool ramping = phase > 0 && state_.ramp < 1;
+  return {now, ramping ? &plan_.phases[phase - 1].specs[index] : nullptr, state_.ramp};
+}
+
+const QuantizedWeight& QuantContext::quantized(int64_t layer, const at::Tensor& latent_OI) {
+  Entry& entry = entries_[static_cast<std::size_t>(layer)];
+  if (entry.ready) {
+    return entry.weight;
+  }
+  const c10::NoGradGuard no_grad;
+  const ActiveSpec active = spec(layer);
+  entry.latent = latent_OI;
+  entry.ready = true;
+  if (!has_weight_quantizer(active)) {
+    entry.weight = {};
+    return entry.weight;
+  }
+  ++quantize_count_;
+  entry.weight = weight_of(latent_OI, active.now->weight);
+  if (active.before != nullptr && active.before->weight != active.now->weight) {
+    entry.weight.value =
+        blend(weight_of(latent_OI, active.before->weight).value, entry.weight.value, active.ramp);
+  }
+  return entry.weight;
+}
+
+at::Tensor QuantContext::weight(int64_t layer, const at::Tensor& latent_OI) {
+  const QuantizedWeight& quantized_weight = quantized(layer, latent_OI);
+  if (!quantized_weight.value.defined()) {
+    return latent_OI;
+  }
+  if (!c10::GradMode::is_enabled() || !latent_OI.requires_grad()) {
+    return quantized_weight.value;
+  }
+  Entry& entry = entries_[static_cast<std::size_t>(layer)];
+  if (!entry.leaf.defined()) {
+    entry.leaf = quantized_weight.value.detach().requires_grad_(true);  // shares the memory
+  }
+  return entry.leaf;
+}
+
+at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
+  const ActiveSpec active = spec(layer);
+  if (collect_clip_share_ && active.now->activation.scheme != ActivationScheme::kNone) {
+    clip_share_[static_cast<std::size_t>(layer)] = activation_clip_share(x, active.now->activation);
+  }
+  const at::Tensor now = fake_quantize_activation(x, active.now->activation);
+  if (active.before == nullptr || active.before->activation == active.now->activation) {
+    return now;
+  }
+  return blend(fake_quantize_activation(x, active.before->activation), now, active.ramp);
+}
+
+void QuantContext::backward_to_latents() {
+  const c10::NoGradGuard no_grad;
+  for (std::size_t layer = 0; layer < entries_.size(); ++layer) {
+    Entry& entry = entries_[layer];
+    if (!entry.leaf.defined() || !entry.leaf.grad().defined()) {
+      continue;
+    }
+    const WeightQuantSpec& now = spec(static_cast<int64_t>(layer)).now->weight;
+    at::Tensor gradient = weight_gradient(entry.leaf.grad(), entry.latent, now);
+    at::Tensor& latent_gradient = entry.latent.mutable_grad();
+    latent_gradient = latent_gradient.defined() ? latent_gradient.add(gradient) : std::move(gradient);
+    entry.leaf.mutable_grad().reset();
+  }
+}
+
+void QuantContext::invalidate() {
+  for (Entry& entry : entries_) {
+    entry = Entry{};
+  }
+}
+
+void QuantContext::collect_clip_share(bool on) {
+  collect_clip_share_ = on;
+  if (on) {
+    clip_share_.assign(clip_share_.size(), -1.0);
+  }
+}
+
+}  // namespace setun

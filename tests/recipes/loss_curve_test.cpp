@@ -1,0 +1,79 @@
+// Ten steps under a fixed seed, compared exactly with the committed curve of this (LibTorch
+// version, ATen CPU capability, Setun path): a refactor changes no bit. On a machine the file does
+// not list, two processes are compared with each other and the committed curves within 1e-3, and
+// the test says so. To record a machine, or a wanted change of numerics, put the losses that the
+// failing test prints into tests/golden/loss_curves.json, in a commit that says why they changed.
+#include <ATen/Version.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/cpu_features.h"
+#include "recipes/tiny.h"
+#include "support/catch.h"
+
+namespace setun {
+namespace {
+
+const std::filesystem::path kSource = SETUN_SOURCE_DIR;
+
+std::string machine_key() {
+  return std::string(TORCH_VERSION) + " " + at::get_cpu_capability() + " " +
+         std::string(enum_name(best_cpu_path()));
+}
+
+// Trains ten steps of a recipe in a process of its own and returns the logged losses.
+std::vector<double> ten_losses(const std::string& recipe, const std::filesystem::path& folder) {
+  test::write_text(folder / "tiny.txt", test::tiny_text(60'000));
+  std::string command = std::string(SETUN_BINARY) + " train " + (kSource / recipe).string();
+  for (const std::string& argument : test::tiny_overrides(folder / "tiny.txt", folder, 10)) {
+    command += " '" + argument + "'";
+  }
+  command += " data.tokenizer.kind=bytes run.threads=1 run.matmul_precision=highest >" +
+             (folder / "log").string() + " 2>&1";
+  INFO(command);
+  const int status = std::system(command.c_str());
+  INFO(test::read_text(folder / "log"));
+  REQUIRE(status == 0);
+  std::vector<double> losses;
+  std::ifstream metrics(folder / "run" / "metrics.jsonl");
+  for (std::string line; std::getline(metrics, line);) {
+    losses.push_back(nlohmann::json::parse(line).at("loss").get<double>());
+  }
+  REQUIRE(losses.size() == 10);
+  return losses;
+}
+
+void compare_curve(const std::string& recipe) {
+  const auto file =
+      nlohmann::json::parse(test::read_text(kSource / "tests/golden/loss_curves.json"));
+  const test::TempDir folder;
+  const std::vector<double> now = ten_losses(recipe, folder / "first");
+  const std::string key = machine_key();
+  INFO(recipe << " on \"" << key << "\": " << nlohmann::json(now).dump());
+  if (file.at(recipe).contains(key)) {
+    CHECK(now == file.at(recipe).at(key).get<std::vector<double>>());
+    return;
+  }
+  WARN("no committed curve for \"" << key << "\": comparing two processes, and within 1e-3");
+  CHECK(now == ten_losses(recipe, folder / "second"));
+  for (const auto& [machine, curve] : file.at(recipe).items()) {
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      CHECK(std::abs(now[i] - curve.at(i).get<double>()) <= 1e-3);
+    }
+  }
+}
+
+TEST_CASE("ten ternary steps give the committed losses", "[recipes]") {
+  compare_curve("recipes/quickstart.yaml");
+}
+
+TEST_CASE("ten full-precision steps give the committed losses", "[recipes]") {
+  compare_curve("recipes/quickstart_fp.yaml");
+}
+
+}  // namespace
+}  // namespace setun

@@ -1,0 +1,22 @@
+// Every recipe at a size a test can afford: the same method, sections and schedule on a model and a
+// text of a few KB.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace setun::test {
+
+// English-like text of about `bytes` bytes: 40 words in a fixed pseudo-random order, lines and
+// paragraphs.
+std::string tiny_text(std::size_t bytes);
+
+// Overrides that shrink any recipe to `steps` steps, reading `text` and writing below `folder`.
+std::vector<std::string> tiny_overrides(const std::filesystem::path& text,
+                                        const std::filesystem::path& folder, int steps);
+
+// All YAML files below a folder of the source tree, sorted.
+std::vector<std::filesystem::path> yaml_files(const std::filesystem::path& folder);
+
+}  // namespace setun::test
