@@ -9,7 +9,8 @@
 
 namespace setun {
 
-// The next window to be delivered. Enough to continue bit-exactly: order is a function of (seed, epoch).
+// The next window to be delivered. Enough to continue bit-exactly: order is a function of (seed,
+// epoch).
 struct LoaderPosition {
   int64_t epoch = 0;
   int64_t window = 0;  // index into the epoch's order
@@ -21,7 +22,7 @@ struct Batch {
   at::Tensor targets_BT;    // int64; kIgnoreTarget where nothing is to be predicted
   at::Tensor documents_BT;  // int64 document numbers with packing isolate; else undefined
   int64_t valid_targets = 0;
-  LoaderPosition after;     // position once this batch has been used
+  LoaderPosition after;  // position once this batch has been used
 };
 
 }  // namespace setun

@@ -1,4 +1,5 @@
-// A tokenizer: text to token ids and back. Implementations: bytes (256 bytes + end of text), SentencePiece.
+// A tokenizer: text to token ids and back, without loss for valid UTF-8. Two kinds: raw bytes,
+// SentencePiece BPE.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,17 @@ class Tokenizer {
   virtual std::string_view kind() const = 0;  // "bytes", "sentencepiece"
 };
 
+// Token b is byte b; 256 ends a text.
 std::shared_ptr<const Tokenizer> make_byte_tokenizer();
+
+// Throws Error naming the file when it is no SentencePiece model or has neither an end-of-text
+// piece nor byte pieces.
 std::shared_ptr<const Tokenizer> load_sentencepiece(const std::string& model_path);
-// Trains a BPE model (byte fallback, no normalisation that loses text) on files and writes it atomically to model_path.
-void train_sentencepiece(const std::vector<std::string>& text_paths, const TokenizerOptions& options,
-                         const std::string& model_path);
+
+// Trains a BPE model on texts and writes it atomically to model_path: byte fallback and no
+// normalisation, so nothing is lost; pieces never cross a line end; the same texts give the same
+// bytes. Throws Error when the texts cannot fill options.vocab_size.
+void train_sentencepiece(const std::vector<std::string_view>& texts,
+                         const TokenizerOptions& options, const std::string& model_path);
 
 }  // namespace setun
