@@ -1,4 +1,5 @@
-// A whole recipe, decoded. Only run, sweep and cli see this; every component receives its own struct.
+// A whole recipe, decoded. Only run, sweep and cli see this; every component receives its own
+// struct.
 #pragma once
 
 #include "data/data_options.h"

@@ -1,5 +1,5 @@
-// Next-token cross-entropy over valid targets, summed: the trainer divides by the valid targets of the whole optimizer
-// step, so micro-batches weigh by their tokens.
+// Next-token cross-entropy over valid targets, summed: the trainer divides by the valid targets of
+// the whole optimizer step, so micro-batches weigh by their tokens.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,8 +7,8 @@
 namespace setun {
 
 struct TokenLoss {
-  at::Tensor sum;        // fp32 scalar, nats
-  int64_t valid = 0;     // targets counted
+  at::Tensor sum;     // fp32 scalar, nats
+  int64_t valid = 0;  // targets counted
 };
 
 // logits_BTV any float dtype (fp32 inside), targets_BT int64 with kIgnoreTarget = -100.

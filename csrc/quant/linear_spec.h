@@ -1,4 +1,4 @@
-// What a method does to one linear layer, as plain data: activation quantizer, weight quantizer, storage.
+// What a method does to one linear layer, as plain data: activation quantizer, weight quantizer.
 // An empty spec is full precision. Torch-free, so that config and the planner see it. Formulas: quant/quantizers/.
 // A norm is not here: where norms stand is the architecture's choice (model/model_options.h), equal for both twins.
 #pragma once
@@ -15,9 +15,6 @@ enum class WeightScheme { kNone, kAbsmean };
 enum class ActivationScheme { kNone, kAbsmax };
 enum class Granularity { kTensor, kRow, kGroup, kToken };
 enum class Estimator { kSte };
-// latent: the optimizer's full-precision parameter is quantized in every step's forward.
-// projected: the stored parameter IS the quantized value between steps; the optimizer keeps the latent copy.
-enum class WeightStorage { kLatent, kProjected };
 
 // The part a linear layer plays; quant.layers and parameter groups address layers by it.
 enum class Role { kQkv, kO, kGateUp, kDown, kHead };
@@ -44,11 +41,6 @@ struct EnumNames<Estimator> {
   static constexpr auto table = enum_table<Estimator>({{Estimator::kSte, "ste"}});
 };
 template <>
-struct EnumNames<WeightStorage> {
-  static constexpr auto table = enum_table<WeightStorage>(
-      {{WeightStorage::kLatent, "latent"}, {WeightStorage::kProjected, "projected"}});
-};
-template <>
 struct EnumNames<Role> {
   static constexpr auto table = enum_table<Role>({{Role::kQkv, "qkv"},
                                                   {Role::kO, "o"},
@@ -63,7 +55,6 @@ struct WeightQuantSpec {
   int64_t group_size = 0;  // columns per scale; only with granularity group
   Estimator estimator = Estimator::kSte;
   double eps = 1e-5;  // the scale is max(statistic, eps)
-  WeightStorage storage = WeightStorage::kLatent;
 
   bool operator==(const WeightQuantSpec&) const = default;
   void validate(Errors& errors) const;

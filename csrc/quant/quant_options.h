@@ -18,7 +18,6 @@ struct WeightQuantPatch {
   std::optional<int64_t> group_size;
   std::optional<Estimator> estimator;
   std::optional<double> eps;
-  std::optional<WeightStorage> storage;
   bool operator==(const WeightQuantPatch&) const = default;
 };
 struct ActivationQuantPatch {

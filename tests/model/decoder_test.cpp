@@ -73,6 +73,13 @@ TEST_CASE("changing a token changes no logits before it and some from it on") {
   }
 }
 
+TEST_CASE("the first of two tokens does not see the second") {
+  test::TinyModel tiny(test::tiny_options());
+  const at::Tensor a = at::tensor({3, 5}, at::kLong).unsqueeze(0),
+                   b = at::tensor({3, 9}, at::kLong).unsqueeze(0);
+  CHECK(at::equal(tiny.logits(a).select(1, 0), tiny.logits(b).select(1, 0)));
+}
+
 TEST_CASE("the order of earlier tokens matters: positions reach the logits") {
   test::TinyModel tiny(test::tiny_options());
   const at::Tensor tokens = test::random_tokens({1, 8}, 41);

@@ -63,12 +63,27 @@ TEST_CASE("a seed gives one text, whatever the global generator does; another se
   test::TinyModel tiny = lively_model({});
   const auto text = [&](int64_t seed) {
     return generate(tiny.model, tiny.context, {1}, kNoEnd,
-                    {.tokens = 40, .temperature = 1, .seed = seed});
+                    {.tokens = 40, .temperature = 8, .seed = seed});
   };
   const auto first = text(1);
   at::randn({10});
   CHECK(text(1) == first);
   CHECK(text(2) != first);
+}
+
+TEST_CASE("token i is sampled with draw i of the seed") {
+  test::TinyModel tiny = lively_model({});
+  const GenerateOptions options{.tokens = 25, .temperature = 8, .top_k = 20, .seed = 4};
+  const auto generated = generate(tiny.model, tiny.context, {1}, kNoEnd, options);
+  const c10::NoGradGuard no_grad;
+  KvCache cache;
+  at::Tensor token = at::full({1, 1}, 1, at::kLong);
+  for (size_t i = 0; i < generated.size(); ++i) {
+    const at::Tensor logits = tiny.logits(token, {.cache = &cache});
+    const double uniform = random_uniform(random_key(4, "generate"), i);
+    CHECK(sample_token(logits.view({-1}), options, uniform) == generated[i]);
+    token.fill_(static_cast<int64_t>(generated[i]));
+  }
 }
 
 TEST_CASE("generation stops at the end of text, which is not part of the result") {

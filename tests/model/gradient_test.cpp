@@ -31,7 +31,7 @@ TEST_CASE("gradients of every parameter of a full-precision model equal finite d
   for (const auto& [placement, name] : EnumNames<NormPlacement>::table) {
     for (const FfnKind kind : {FfnKind::kSwiGlu, FfnKind::kRelu2Glu}) {
       ModelOptions options = test::tiny_options();
-      options.norm.placement = placement;
+      options.norm = {.placement = placement, .gain = kind == FfnKind::kSwiGlu};
       options.ffn_kind = kind;
       options.tied_embeddings = kind == FfnKind::kSwiGlu;
       options.init = {.kind = InitKind::kFanIn, .std = 1.0};
@@ -60,8 +60,7 @@ at::Tensor straight_through(const at::Tensor& x, const at::Tensor& value) {
 }
 
 at::Tensor quantized_input(const at::Tensor& x) {
-  return straight_through(
-      x, ops::dequantize_absmax(ops::quantize_absmax(x.detach(), 8, 1e-5), at::kFloat));
+  return straight_through(x, ops::dequantize_absmax(ops::quantize_absmax(x.detach(), 8, 1e-5)));
 }
 
 // The sub-normed tied SwiGLU decoder written out with stock operators and detach: no QuantContext,
@@ -73,8 +72,7 @@ struct Oracle {
 
   at::Tensor linear(const std::string& name, const at::Tensor& x) const {
     const at::Tensor& w = parameters.at(name + ".weight");
-    const at::Tensor value =
-        ops::dequantize_absmean(ops::quantize_absmean(w.detach(), false, 0, 1e-5), at::kFloat);
+    const at::Tensor value = ops::dequantize_absmean(ops::quantize_absmean(w.detach(), 0, 1e-5));
     return at::linear(quantized_input(x), straight_through(w, value));
   }
   at::Tensor norm(const std::string& name, const at::Tensor& x) const {

@@ -74,6 +74,26 @@ TEST_CASE("each field that decides values changes the logits of equal shapes") {
   }
 }
 
+TEST_CASE("norm.eps and norm.gain reach every norm of every placement") {
+  for (const auto& [placement, name] : EnumNames<NormPlacement>::table) {
+    for (const bool gain : {true, false}) {
+      ModelOptions options = test::tiny_options();
+      options.norm = {.placement = placement, .gain = gain, .eps = 0.25};
+      DecoderLM model(options, at::kFloat);
+      int64_t norms = 0;
+      for (const auto& item : model->named_modules()) {
+        if (const auto norm = std::dynamic_pointer_cast<RmsNormImpl>(item.value())) {
+          INFO(name << " " << item.key());
+          CHECK(norm->eps == 0.25);
+          CHECK(norm->weight.defined() == gain);
+          ++norms;
+        }
+      }
+      CHECK(norms >= 5);
+    }
+  }
+}
+
 TEST_CASE("max_context decides the longest sequence") {
   ModelOptions options = test::tiny_options();
   options.max_context = 11;

@@ -177,6 +177,15 @@ TEST_CASE("rotary tables continue at any position and scores depend on distance 
   CHECK(score(9, 4) != Approx(score(9, 5)).epsilon(1e-3));
 }
 
+TEST_CASE("angles stay exact at positions where fp32 would blur them") {
+  const Rope far = make_rope(100003, 1, 8, 10000);
+  for (int64_t i = 0; i < 4; ++i) {
+    const double angle = 100003 * std::pow(10000, -2.0 * i / 8);
+    CHECK(far.cos_TD[0][i].item<double>() == Approx(std::cos(angle)).margin(1e-6));
+    CHECK(far.sin_TD[0][i].item<double>() == Approx(std::sin(angle)).margin(1e-6));
+  }
+}
+
 TEST_CASE("a cache grown token by token holds what one call would have written") {
   KvCache grown, whole;
   const at::Tensor keys = at::randn({2, 3, 11, 4}), values = at::randn({2, 3, 11, 4});

@@ -33,11 +33,10 @@ std::tuple<at::Tensor, at::Tensor> call_backward(const at::Tensor& grad, const a
 
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x,
-                            const at::Tensor& gain, double eps) {
+                            const OptionalTensor& gain, double eps) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    const OptionalTensor given = gain.defined() ? OptionalTensor(gain) : std::nullopt;
-    auto [y, factor] = call_forward(x, given, eps);
-    ctx->save_for_backward({x, gain, factor});
+    auto [y, factor] = call_forward(x, gain, eps);
+    ctx->save_for_backward({x, gain.value_or(at::Tensor()), factor});
     return y;
   }
 
@@ -51,7 +50,7 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 };
 
 at::Tensor rms_norm_autograd(const at::Tensor& x, const OptionalTensor& gain, double eps) {
-  return RmsNormFunction::apply(x, gain.value_or(at::Tensor()), eps);
+  return RmsNormFunction::apply(x, gain, eps);
 }
 
 at::Tensor rms_norm_plain(const at::Tensor& x, const OptionalTensor& gain, double eps) {

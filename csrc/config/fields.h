@@ -1,0 +1,256 @@
+// Every key of a recipe, once: name, member, meaning. Decoding, emission, comparison and the
+// reference all walk this table, so a key cannot be known to one and unknown to another. A visitor
+// is called v(name, member, meaning); members that also accept a single value as a list of one go
+// through v.one_or_many(...). Structs nest; docs say units and ranges.
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+#include "config/run_config.h"
+
+namespace setun::config {
+
+// True for T and const T.
+template <class O, class T>
+concept Is = std::same_as<std::remove_const_t<O>, T>;
+
+template <class V>
+void visit_fields(V& v, Is<NormOptions> auto& o) {
+  v("placement", o.placement, "where RMSNorms stand");
+  v("gain", o.gain, "learned gain per feature, initialised to 1");
+  v("eps", o.eps, "added to the mean square");
+}
+
+template <class V>
+void visit_fields(V& v, Is<InitOptions> auto& o) {
+  v("kind", o.kind, "distribution of the initial matrices");
+  v("std", o.std, "standard deviation of normal and residual_scaled, and of the embedding");
+}
+
+template <class V>
+void visit_fields(V& v, Is<ModelOptions> auto& o) {
+  v("vocab_size", o.vocab_size, "rows of the embedding; 0: the tokenizer's vocabulary");
+  v("hidden", o.hidden, "width of the residual stream");
+  v("layers", o.layers, "decoder blocks");
+  v("heads", o.heads, "query heads");
+  v("kv_heads", o.kv_heads, "key and value heads; divides heads; 0: as heads");
+  v("head_dim", o.head_dim, "features per head, even; 0: hidden / heads");
+  v("ffn", o.ffn, "width of the feed-forward part");
+  v("ffn_kind", o.ffn_kind, "silu(gate) * up, or relu(gate)^2 * up");
+  v("max_context", o.max_context, "longest sequence in tokens, generation included");
+  v("rope_base", o.rope_base, "base of the rotary angles");
+  v("tied_embeddings", o.tied_embeddings, "the head shares the embedding's matrix");
+  v("norm", o.norm, "normalisation");
+  v("init", o.init, "initialisation");
+}
+
+template <class V>
+void visit_fields(V& v, Is<TokenizerOptions> auto& o) {
+  v("kind", o.kind, "raw bytes, or SentencePiece BPE");
+  v("model", o.model,
+    "an existing SentencePiece .model file; empty: train one on the training split");
+  v("vocab_size", o.vocab_size, "pieces of a SentencePiece model to be trained; bytes has 257");
+  v("character_coverage", o.character_coverage,
+    "share of characters that get a piece of their own, in (0, 1]");
+}
+
+template <class V>
+void visit_fields(V& v, Is<DataOptions> auto& o) {
+  v.one_or_many("text", o.text, "UTF-8 text files");
+  v.one_or_many("jsonl", o.jsonl, "files with one JSON object a line");
+  v("jsonl_field", o.jsonl_field, "key of the text in each JSON object");
+  v.one_or_many("tokens", o.tokens,
+                "token files: Setun shards, llm.c .bin, headerless nanoGPT .bin");
+  v("token_dtype", o.token_dtype, "of headerless token files");
+  v("document", o.document, "what one document of a text file is");
+  v("tokenizer", o.tokenizer, "tokenizer");
+  v("cache", o.cache, "folder of prepared tokens and tokenizers");
+  v.one_or_many("validation", o.validation, "validation files, of the same kind as the source");
+  v("validation_fraction", o.validation_fraction,
+    "without validation files: share of the documents (of the text, with one document) at the end, "
+    "in [0, 1)");
+  v("context", o.context, "tokens per sequence");
+  v("batch", o.batch, "sequences per micro-batch");
+  v("packing", o.packing,
+    "cross: windows over joined documents; isolate: attention stays in a document; whole: a "
+    "document starts a row");
+  v("shuffle", o.shuffle, "visit the windows in an order drawn from (run.seed, epoch)");
+  v("prefetch", o.prefetch, "micro-batches prepared ahead by a thread; 0: none");
+}
+
+template <class V>
+void visit_fields(V& v, Is<ParamGroupOptions> auto& o) {
+  v("match", o.match,
+    "parameter name with '*', 1d (vectors), embed, or a role (qkv, o, gate_up, down, head)");
+  v("lr_scale", o.lr_scale, "factor on the learning rate");
+  v("weight_decay", o.weight_decay, "constant weight decay; absent: the schedule's");
+}
+
+template <class V>
+void visit_fields(V& v, Is<OptimOptions> auto& o) {
+  v("lr", o.lr, "peak learning rate (of the first line, for two_stage)");
+  v("beta1", o.beta1, "decay of the first moment");
+  v("beta2", o.beta2, "decay of the second moment");
+  v("eps", o.eps, "added to the root of the second moment");
+  v("weight_decay", o.weight_decay, "decoupled weight decay");
+  v("clip_norm", o.clip_norm, "global L2 norm gradients are clipped to; 0: no clipping");
+  v("groups", o.groups,
+    "ordered parameter groups, first match wins; vectors do not decay by default");
+}
+
+template <class V>
+void visit_fields(V& v, Is<ScheduleOptions> auto& o) {
+  v("kind", o.kind, "shape of the learning rate over the run");
+  v("warmup", o.warmup, "linear rise from 0");
+  v("end_lr_ratio", o.end_lr_ratio, "learning rate at the last step / peak");
+  v("power", o.power, "exponent of polynomial");
+  v("decay", o.decay, "length of the final decay of wsd");
+  v("switch_at", o.switch_at, "two_stage: where the second line and stage2_weight_decay begin");
+  v("stage2_lr_ratio", o.stage2_lr_ratio, "two_stage: peak of the second line / peak of the first");
+  v("stage2_weight_decay", o.stage2_weight_decay, "two_stage: weight decay of the second stage");
+  v("shape", o.shape, "two_stage: shape of both lines");
+}
+
+template <class V>
+void visit_fields(V& v, Is<WeightQuantSpec> auto& o) {
+  v("scheme", o.scheme, "weight quantizer");
+  v("granularity", o.granularity, "what shares a scale: tensor, row or group");
+  v("group_size", o.group_size, "columns per scale; with granularity group");
+  v("estimator", o.estimator, "gradient through the quantizer");
+  v("eps", o.eps, "smallest scale");
+}
+
+template <class V>
+void visit_fields(V& v, Is<ActivationQuantSpec> auto& o) {
+  v("scheme", o.scheme, "activation quantizer");
+  v("bits", o.bits, "2 to 8");
+  v("granularity", o.granularity, "what shares a scale: token");
+  v("estimator", o.estimator, "gradient through the quantizer");
+  v("eps", o.eps, "smallest absolute maximum");
+}
+
+template <class V>
+void visit_fields(V& v, Is<LinearSpec> auto& o) {
+  v("weight", o.weight, "weights");
+  v("activation", o.activation, "inputs");
+}
+
+template <class V>
+void visit_fields(V& v, Is<WeightQuantPatch> auto& o) {
+  v("scheme", o.scheme, "weight quantizer");
+  v("granularity", o.granularity, "what shares a scale: tensor, row or group");
+  v("group_size", o.group_size, "columns per scale; with granularity group");
+  v("estimator", o.estimator, "gradient through the quantizer");
+  v("eps", o.eps, "smallest scale");
+}
+
+template <class V>
+void visit_fields(V& v, Is<ActivationQuantPatch> auto& o) {
+  v("scheme", o.scheme, "activation quantizer");
+  v("bits", o.bits, "2 to 8");
+  v("granularity", o.granularity, "what shares a scale: token");
+  v("estimator", o.estimator, "gradient through the quantizer");
+  v("eps", o.eps, "smallest absolute maximum");
+}
+
+template <class V>
+void visit_fields(V& v, Is<SpecPatch> auto& o) {
+  v("weight", o.weight, "weights");
+  v("activation", o.activation, "inputs");
+}
+
+template <class V>
+void visit_fields(V& v, Is<LayerPatch> auto& o) {
+  v("match", o.match, "role, role[block], role[first..last], layer name, or name with '*'");
+  v("set", o.set, "keys to change");
+}
+
+template <class V>
+void visit_fields(V& v, Is<QuantPhase> auto& o) {
+  v("at", o.at, "first step of the phase");
+  v("ramp", o.ramp, "steps over which the quantizers blend from the phase before");
+  v("layers", o.layers, "patches on top of the phase before");
+}
+
+template <class V>
+void visit_fields(V& v, Is<QuantOptions> auto& o) {
+  v("default", o.base, "every linear inside the blocks; never the head");
+  v("layers", o.layers, "ordered patches, later wins");
+  v("phases", o.phases, "changes during the run");
+}
+
+template <class V>
+void visit_fields(V& v, Is<RunOptions> auto& o) {
+  v("seed", o.seed, "of initialisation and data order");
+  v("steps", o.steps, "optimizer steps; exactly one of steps and tokens");
+  v("tokens", o.tokens, "training tokens, rounded up to whole steps");
+  v("minutes", o.minutes, "stop, saved and resumable, after this wall time; 0: no limit");
+  v("output", o.output, "run folder");
+  v("accumulate", o.accumulate, "micro-batches per optimizer step");
+  v("threads", o.threads, "0: all cores");
+  v("device", o.device, "where the run computes");
+  v("compute", o.compute, "type of matrix products and attention; parameters and norms stay fp32");
+  v("matmul_precision", o.matmul_precision,
+    "LibTorch's setting for fp32 products; medium: oneDNN, faster on AMD processors");
+  v("recompute_blocks", o.recompute_blocks,
+    "gradient checkpointing: less memory, one more forward");
+  v("non_finite", o.non_finite, "what to do when loss or gradient is not finite");
+  v("allow_changed", o.allow_changed,
+    "keys whose change since the checkpoint is accepted; '*' matches");
+}
+
+template <class V>
+void visit_fields(V& v, Is<EvalOptions> auto& o) {
+  v("every", o.every, "steps; 0: only at the end");
+  v("batches", o.batches, "micro-batches of the validation split; 0: all");
+  v("ngram", o.ngram, "order of the Kneser-Ney baseline reported at the end; 0: none");
+}
+
+template <class V>
+void visit_fields(V& v, Is<CheckpointOptions> auto& o) {
+  v("every", o.every, "steps; 0: only at the end and on a signal");
+  v("keep_last", o.keep_last, "newest checkpoints to keep");
+  v("keep_best", o.keep_best, "keep the one with the best validation loss too");
+}
+
+template <class V>
+void visit_fields(V& v, Is<MetricsOptions> auto& o) {
+  v("every", o.every, "steps between records");
+  v("layers_every", o.layers_every,
+    "steps between per-layer records, a multiple of every; 0: none");
+  v("tensorboard", o.tensorboard, "write TensorBoard event files");
+}
+
+template <class V>
+void visit_fields(V& v, Is<GenerateOptions> auto& o) {
+  v("prompt", o.prompt, "text to continue");
+  v("tokens", o.tokens, "most tokens to add");
+  v("temperature", o.temperature, "0: greedy");
+  v("top_k", o.top_k, "sample among the k most probable; 0: off");
+  v("top_p", o.top_p, "sample among the most probable of this mass, in (0, 1]");
+  v("seed", o.seed, "of the sampling");
+}
+
+template <class V>
+void visit_fields(V& v, Is<RunConfig> auto& o) {
+  v("model", o.model, "A Llama-shaped decoder; sizes only.");
+  v("data", o.data, "What text, which tokenizer, how sequences are cut.");
+  v("optim", o.optim, "AdamW, clipping, parameter groups.");
+  v("schedule", o.schedule, "Learning rate and weight decay over the run.");
+  v("quant", o.quant, "What is quantized, where and when. Empty: full precision.");
+  v("run", o.run, "Facts of this run. Never in a fragment.");
+  v("eval", o.eval, "Validation. Never in a fragment.");
+  v("checkpoint", o.checkpoint, "Checkpoints. Never in a fragment.");
+  v("metrics", o.metrics, "Records. Never in a fragment.");
+  v("generate", o.generate, "Sampling of `setun generate`. Never in a fragment.");
+}
+
+// A struct of options: has a visit_fields above.
+template <class T>
+concept Section =
+    std::is_aggregate_v<T> && std::is_class_v<T> && !std::same_as<T, StepPoint> && requires(T & o) {
+  o == o;
+};
+
+}  // namespace setun::config

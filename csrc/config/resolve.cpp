@@ -1,0 +1,113 @@
+#include "config/resolve.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/text.h"
+
+namespace setun::config {
+namespace {
+
+constexpr std::array<std::string_view, 5> kFragmentSections = {"model", "data", "optim", "quant",
+                                                               "schedule"};
+// Paths belong to a run: a fragment that names one would tie a method to a machine.
+constexpr std::array<std::string_view, 5> kRunOnlyDataKeys = {"text", "jsonl", "tokens",
+                                                              "validation", "cache"};
+
+// The configs/ folder beside the recipe or the nearest one above it.
+fs::path find_configs(const fs::path& recipe) {
+  for (fs::path folder = fs::absolute(recipe).parent_path();; folder = folder.parent_path()) {
+    if (fs::is_directory(folder / "configs")) {
+      return folder / "configs";
+    }
+    SETUN_CHECK(folder.has_relative_path(), recipe.string(),
+                ": has include:, but there is no configs/ folder beside it or above it");
+  }
+}
+
+// Names of all fragments, "quant/b158": for suggestions.
+std::vector<std::string> fragment_names(const fs::path& configs) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::recursive_directory_iterator(configs)) {
+    if (entry.path().extension() == ".yaml") {
+      names.push_back(fs::relative(entry.path(), configs).replace_extension().string());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void check_fragment(const Node& content, const std::string& section) {
+  for (const auto& [key, child] : content.map) {
+    SETUN_CHECK(key != "include", location_text(child.where),
+                ": a fragment cannot include others; list them in the recipe");
+    const bool wrapped = key == section && child.kind == Node::Kind::kMap;
+    SETUN_CHECK(!wrapped, location_text(child.where), ": a fragment's content is the section \"",
+                section, "\" itself; remove the line \"", section, ":\" and indent less");
+    if (section == "data") {
+      SETUN_CHECK(std::find(kRunOnlyDataKeys.begin(), kRunOnlyDataKeys.end(), key) ==
+                      kRunOnlyDataKeys.end(),
+                  location_text(child.where), ": data.", key,
+                  " is a path, which a fragment must not hold; write it in the recipe");
+    }
+  }
+}
+
+Node load_fragment(const Node& name, const fs::path& configs) {
+  SETUN_CHECK(name.kind == Node::Kind::kScalar, location_text(name.where),
+              ": include: expected the name of a fragment such as quant/b158, got ",
+              kind_text(name.kind));
+  const fs::path relative(name.scalar);
+  const std::string section = relative.has_parent_path() ? relative.begin()->string() : "";
+  const bool known = std::find(kFragmentSections.begin(), kFragmentSections.end(), section) !=
+                     kFragmentSections.end();
+  const bool inside =
+      std::none_of(relative.begin(), relative.end(), [](const fs::path& p) { return p == ".."; });
+  const fs::path file = configs / (name.scalar + ".yaml");
+  if (!known || !inside || !fs::exists(file)) {
+    const std::string near = nearest_name(name.scalar, fragment_names(configs));
+    fail(location_text(name.where), ": include: no fragment ", name.scalar, " in ",
+         configs.string(), near.empty() ? "" : "; did you mean " + near + "?",
+         " (sections: model, data, optim, quant, schedule)");
+  }
+  Node content = read_yaml(
+      fs::relative(file).string().size() < file.string().size() ? fs::relative(file) : file);
+  SETUN_CHECK(content.kind == Node::Kind::kMap || content.kind == Node::Kind::kNull, file.string(),
+              ": expected the keys of section ", section, ", got ", kind_text(content.kind));
+  check_fragment(content, section);
+  Node root;
+  root.kind = Node::Kind::kMap;
+  root.map.emplace_back(section, std::move(content));
+  return root;
+}
+
+}  // namespace
+
+Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& overrides) {
+  Node own = read_yaml(recipe);
+  SETUN_CHECK(own.kind == Node::Kind::kMap, recipe.string(),
+              ": expected sections such as model: and run:, got ", kind_text(own.kind));
+  Node root;
+  root.kind = Node::Kind::kMap;
+  root.where = {recipe.string(), 1, 1};
+  if (const Node* include = own.find("include")) {
+    SETUN_CHECK(
+        include->kind == Node::Kind::kList, location_text(include->where),
+        ": include: expected a list of fragments such as [model/quickstart, quant/b158], got ",
+        kind_text(include->kind));
+    const fs::path configs = find_configs(recipe);
+    for (const Node& name : include->list) {
+      overlay(root, load_fragment(name, configs));
+    }
+    std::erase_if(own.map, [](const auto& item) { return item.first == "include"; });
+  }
+  overlay(root, std::move(own));
+  for (const std::string& text : overrides) {
+    apply_override(root, text);
+  }
+  return root;
+}
+
+}  // namespace setun::config

@@ -1,0 +1,46 @@
+// Rules within and across sections. What needs the layer table (patterns, group sizes) is
+// run/check.cpp's.
+#include "config/decode.h"
+
+namespace setun::config {
+namespace {
+
+template <class T>
+void add_section(Errors& all, const char* name, const T& options) {
+  Errors errors;
+  options.validate(errors);
+  all.add_all(name, errors);
+}
+
+void check_point(Errors& errors, const char* key, const StepPoint& point, const RunConfig& config) {
+  const int64_t steps = config.run.steps;
+  if (!point.is_fraction && steps > 0 && point.value > static_cast<double>(steps)) {
+    errors.add(key, "is step ", point.value, ", but the run has ", steps, " steps");
+  }
+}
+
+}  // namespace
+
+Errors validate(const RunConfig& config) {
+  Errors errors;
+  add_section(errors, "model", config.model);
+  add_section(errors, "data", config.data);
+  add_section(errors, "optim", config.optim);
+  add_section(errors, "schedule", config.schedule);
+  add_section(errors, "quant", config.quant);
+  add_section(errors, "run", config.run);
+  add_section(errors, "eval", config.eval);
+  add_section(errors, "checkpoint", config.checkpoint);
+  add_section(errors, "metrics", config.metrics);
+  add_section(errors, "generate", config.generate);
+  if (config.data.context > config.model.max_context) {
+    errors.add("data.context", config.data.context, " tokens exceed model.max_context ",
+               config.model.max_context, "; raise model.max_context or lower data.context");
+  }
+  check_point(errors, "schedule.warmup", config.schedule.warmup, config);
+  check_point(errors, "schedule.decay", config.schedule.decay, config);
+  check_point(errors, "schedule.switch_at", config.schedule.switch_at, config);
+  return errors;
+}
+
+}  // namespace setun::config

@@ -1,0 +1,175 @@
+#include "quant/quant_plan.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/text.h"
+
+namespace setun {
+namespace {
+
+// A parsed `match`: role with an optional block range, or a name pattern.
+struct Matcher {
+  std::optional<Role> role;
+  int64_t first = 0;
+  int64_t last = INT64_MAX;
+  std::string pattern;
+
+  bool operator()(const LayerInfo& layer) const {
+    if (role) {
+      const bool anywhere = first == 0 && last == INT64_MAX;
+      return layer.role == *role && (anywhere || (layer.block >= first && layer.block <= last));
+    }
+    // A bare '*' means the blocks, as `default` does; the head is named or left alone.
+    return wildcard_match(pattern, layer.name) && (pattern != "*" || layer.block >= 0);
+  }
+};
+
+bool parse_number(std::string_view text, int64_t& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() && out >= 0;
+}
+
+// "qkv", "down[2]", "o[0..3]", or a pattern; nullopt when a role's range cannot be read.
+std::optional<Matcher> parse_match(const std::string& match) {
+  const std::size_t bracket = match.find('[');
+  Matcher matcher;
+  matcher.role = parse_enum<Role>(match.substr(0, bracket));
+  if (!matcher.role) {
+    matcher.pattern = match;
+    return matcher;
+  }
+  if (bracket == std::string::npos) {
+    return matcher;
+  }
+  if (match.back() != ']') {
+    return std::nullopt;
+  }
+  const std::string range = match.substr(bracket + 1, match.size() - bracket - 2);
+  const std::size_t dots = range.find("..");
+  const std::string last = dots == std::string::npos ? range : range.substr(dots + 2);
+  if (!parse_number(range.substr(0, dots), matcher.first) || !parse_number(last, matcher.last) ||
+      matcher.first > matcher.last) {
+    return std::nullopt;
+  }
+  return matcher;
+}
+
+std::string no_hit(const std::string& match, const std::vector<LayerInfo>& layers) {
+  std::vector<std::string> names;
+  for (const auto& [role, name] : EnumNames<Role>::table) {
+    names.emplace_back(name);
+  }
+  for (const LayerInfo& layer : layers) {
+    names.push_back(layer.name);
+  }
+  const std::string near = nearest_name(match, names);
+  return str("\"", match, "\" matches no layer of this model",
+             near.empty() ? "" : "; did you mean " + near + "?", " (roles: ", enum_list<Role>(),
+             "; names: ", layers.front().name, " ... ", layers.back().name, ")");
+}
+
+// Applies patches in order; reports patterns that hit nothing and specs that break a rule.
+void apply_patches(const std::vector<LayerPatch>& patches, const std::string& key,
+                   const std::vector<LayerInfo>& layers, std::vector<LinearSpec>& specs,
+                   Errors& errors) {
+  for (std::size_t i = 0; i < patches.size(); ++i) {
+    const std::string at = key + "[" + std::to_string(i) + "].";
+    const std::optional<Matcher> matches = parse_match(patches[i].match);
+    if (!matches) {
+      errors.add(at + "match", "\"", patches[i].match, "\": expected a role with blocks such as ",
+                 patches[i].match.substr(0, patches[i].match.find('[')), "[2] or [0..3]");
+      continue;
+    }
+    bool hit = false;
+    Errors broken;
+    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+      if ((*matches)(layers[layer])) {
+        hit = true;
+        specs[layer] = patches[i].set.apply(specs[layer]);
+        specs[layer].validate(broken);
+      }
+    }
+    if (!hit) {
+      errors.add(at + "match", no_hit(patches[i].match, layers));
+    }
+    for (std::size_t e = 0; e < std::min<std::size_t>(broken.findings().size(), 1); ++e) {
+      errors.add(at + "set." + broken.findings()[e].key, broken.findings()[e].message);
+    }
+  }
+}
+
+// Group sizes must divide the columns of every layer they reach.
+void check_groups(const std::vector<LinearSpec>& specs, const std::vector<LayerInfo>& layers,
+                  const std::string& key, Errors& errors) {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const WeightQuantSpec& weight = specs[i].weight;
+    const bool grouped =
+        weight.scheme != WeightScheme::kNone && weight.granularity == Granularity::kGroup;
+    if (grouped && weight.group_size > 0 && layers[i].in_features % weight.group_size != 0) {
+      errors.add(key, "group size ", weight.group_size, " does not divide the ",
+                 layers[i].in_features, " input columns of ", layers[i].name,
+                 "; choose a divisor, another granularity for that layer, or another width");
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+int64_t QuantPlan::phase_at(int64_t step) const {
+  int64_t phase = 0;
+  while (phase + 1 < static_cast<int64_t>(phases.size()) &&
+         phases[static_cast<std::size_t>(phase) + 1].first_step <= step) {
+    ++phase;
+  }
+  return phase;
+}
+
+double QuantPlan::ramp_at(int64_t step) const {
+  const Phase& phase = phases[static_cast<std::size_t>(phase_at(step))];
+  const int64_t into = step - phase.first_step;
+  return into >= phase.ramp_steps
+             ? 1.0
+             : static_cast<double>(into + 1) / static_cast<double>(phase.ramp_steps + 1);
+}
+
+int64_t QuantPlan::layer_index(const std::string& name) const {
+  const auto found = std::find_if(layers.begin(), layers.end(),
+                                  [&](const LayerInfo& layer) { return layer.name == name; });
+  SETUN_ASSERT(found != layers.end(), "no layer ", name);
+  return found - layers.begin();
+}
+
+QuantPlan resolve_quant_plan(const QuantOptions& options, std::vector<LayerInfo> layers,
+                             int64_t total_steps, Errors& errors) {
+  QuantPlan plan;
+  plan.layers = std::move(layers);
+  std::vector<LinearSpec> specs;
+  for (const LayerInfo& layer : plan.layers) {
+    specs.push_back(layer.block >= 0 ? options.base : LinearSpec{});
+  }
+  check_groups(specs, plan.layers, "default.weight.group_size", errors);
+  apply_patches(options.layers, "layers", plan.layers, specs, errors);
+  check_groups(specs, plan.layers, "layers", errors);
+  plan.phases.push_back({0, 0, specs});
+  for (std::size_t i = 0; i < options.phases.size(); ++i) {
+    const QuantPhase& phase = options.phases[i];
+    const std::string key = "phases[" + std::to_string(i) + "]";
+    const int64_t at = phase.at.resolve(total_steps), ramp = phase.ramp.resolve(total_steps);
+    const int64_t before = plan.phases.back().first_step;
+    if (at <= before) {
+      errors.add(key + ".at", "is step ", at, ", not after the phase before it (step ", before,
+                 ")");
+    }
+    if (total_steps > 0 && at >= total_steps) {
+      errors.add(key + ".at", "is step ", at, ", but the run has ", total_steps, " steps");
+    }
+    apply_patches(phase.layers, key + ".layers", plan.layers, specs, errors);
+    check_groups(specs, plan.layers, key + ".layers", errors);
+    plan.phases.push_back({at, ramp, specs});
+  }
+  return plan;
+}
+
+}  // namespace setun
