@@ -98,6 +98,18 @@ void write_file_atomic(const fs::path& path, std::string_view content) {
   fsync_path(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
+void remove_temporaries(const fs::path& folder) {
+  constexpr std::string_view kMark = ".tmp-";
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const std::size_t mark = name.rfind(kMark);
+    if (entry.is_regular_file() && mark != std::string::npos && name.size() > mark + kMark.size() &&
+        name.find_first_not_of("0123456789", mark + kMark.size()) == std::string::npos) {
+      fs::remove(entry.path());
+    }
+  }
+}
+
 void fault_point(std::string_view name) {
   FaultPoint& point = armed();
   if (point.left.load(std::memory_order_relaxed) > 0 && point.name == name &&

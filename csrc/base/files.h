@@ -23,6 +23,10 @@ std::string read_file(const fs::path& path);
 // there, whole.
 void write_file_atomic(const fs::path& path, std::string_view content);
 
+// Removes what write_file_atomic left in `folder` when its process was killed ("<name>.tmp-<process
+// id>"). Only for a folder that no other process writes to.
+void remove_temporaries(const fs::path& folder);
+
 // Flushes a file / a folder to the disk; throws Error (with "No space left on device" when that is
 // the reason).
 void fsync_path(const fs::path& path);

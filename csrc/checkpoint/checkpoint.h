@@ -52,6 +52,10 @@ class CheckpointStore {
   CheckpointStore(const fs::path& run_folder, const CheckpointOptions& options);
   ~CheckpointStore();  // waits for a save under way
 
+  // Removes what killed saves left behind. For the one process that holds the run folder's lock,
+  // before its first save.
+  void remove_leftovers() const;
+
   // Copies the tensors, then writes in the background. A save still under way is waited for first.
   // Failure (disk full) is logged as a warning with the reason, the incomplete folder removed, and
   // reported by last_save_failed().
@@ -71,7 +75,6 @@ class CheckpointStore {
  private:
   void take_snapshot(const Checkpoint& checkpoint);
   void write();
-  void remove_leftovers();
   void remove_old(int64_t newest, int64_t best);
 
   fs::path folder_;

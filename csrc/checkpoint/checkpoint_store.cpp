@@ -117,7 +117,6 @@ void CheckpointStore::write() {
   try {
     fault_point("checkpoint.before_write");
     fs::create_directories(folder_);
-    remove_leftovers();
     fs::create_directory(temporary);
     write_checkpoint(snapshot_, temporary);
     fault_point("checkpoint.before_rename");
@@ -141,7 +140,10 @@ void CheckpointStore::write() {
   }
 }
 
-void CheckpointStore::remove_leftovers() {
+void CheckpointStore::remove_leftovers() const {
+  if (!fs::is_directory(folder_)) {
+    return;
+  }
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(kTemporary) || name.starts_with(kTrash)) {

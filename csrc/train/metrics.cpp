@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 
@@ -24,18 +25,20 @@ constexpr std::string_view kEventPrefix = "events.out.tfevents.";
 
 // The run's event file: the one a run before left behind, cut, or a new name.
 fs::path event_file(const fs::path& folder, int64_t resumed_step) {
-  fs::path found;
+  std::vector<fs::path> found;
   if (fs::is_directory(folder)) {
+    remove_temporaries(folder);  // TensorBoard would read them
     for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with(kEventPrefix) && name.find(".tmp-") == std::string::npos) {
-        formats::cut_events(entry.path(), resumed_step);
-        found = std::max(found, entry.path());
+      if (entry.path().filename().string().starts_with(kEventPrefix)) {
+        found.push_back(entry.path());
       }
     }
   }
+  for (const fs::path& path : found) {
+    formats::cut_events(path, resumed_step);
+  }
   if (!found.empty()) {
-    return found;
+    return *std::max_element(found.begin(), found.end());
   }
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
@@ -91,6 +94,7 @@ struct Metrics::State {
 Metrics::Metrics(const fs::path& run_folder, const MetricsOptions& options, int64_t resumed_step,
                  int64_t total_steps) {
   fs::create_directories(run_folder);
+  remove_temporaries(run_folder);
   state_ = std::make_unique<State>(run_folder, options, resumed_step, total_steps);
 }
 

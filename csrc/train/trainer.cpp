@@ -52,6 +52,7 @@ StepState Trainer::state_at(int64_t step) const {
 TrainResult Trainer::run(const std::atomic<bool>& stop_requested) {
   const Clock::time_point start = Clock::now();
   TrainResult result;
+  parts_.checkpoints.remove_leftovers();
   while (step_ < options_.total_steps) {
     if (stop_requested.load()) {
       result.reason = StopReason::kSignal;

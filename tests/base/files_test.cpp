@@ -34,6 +34,20 @@ TEST_CASE("crc32c of a concatenation continues from the first part", "[base]") {
   }
 }
 
+TEST_CASE("remove_temporaries takes what a killed write left, and nothing else", "[base]") {
+  const TempDir folder;
+  for (const char* name : {"state.tmp-123", "state", "notes.tmp-x", "a.tmp-", "b.tmp-1.txt"}) {
+    test::write_text(folder / name, "x");
+  }
+  test::write_text(folder / "folder.tmp-1" / "inner.tmp-2", "x");
+  remove_temporaries(folder.path());
+  CHECK_FALSE(fs::exists(folder / "state.tmp-123"));
+  for (const char* name :
+       {"state", "notes.tmp-x", "a.tmp-", "b.tmp-1.txt", "folder.tmp-1/inner.tmp-2"}) {
+    CHECK(fs::exists(folder / name));
+  }
+}
+
 TEST_CASE("write_file_atomic replaces the whole content and leaves no temporary file", "[base]") {
   const TempDir folder;
   write_file_atomic(folder / "state", "first");

@@ -121,7 +121,7 @@ TEST_CASE("saving a step again replaces it", "[checkpoint]") {
   CHECK(std::distance(fs::directory_iterator(run / "checkpoints"), {}) == 2);
 }
 
-TEST_CASE("leftovers of a killed save go with the next one, other files stay", "[checkpoint]") {
+TEST_CASE("leftovers of killed saves are removed on request, other files stay", "[checkpoint]") {
   const TempDir run;
   test::write_text(run / "checkpoints" / ".tmp-step-00000003-1" / "model.safetensors", "half");
   test::write_text(run / "checkpoints" / ".trash-step-00000001" / "state.json", "old");
@@ -130,6 +130,7 @@ TEST_CASE("leftovers of a killed save go with the next one, other files stay", "
   CheckpointStore store(run.path(), kKeepAll);
   CHECK_FALSE(store.load_newest().has_value());
   CHECK(fs::exists(run / "checkpoints" / ".tmp-step-00000003-1"));  // looking removes nothing
+  store.remove_leftovers();
   store.save_async(make_checkpoint(4));
   store.wait();
   CHECK_FALSE(fs::exists(run / "checkpoints" / ".tmp-step-00000003-1"));

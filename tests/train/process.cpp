@@ -185,6 +185,17 @@ int64_t count_lines(const fs::path& path) {
   return std::count(text.begin(), text.end(), '\n');
 }
 
+// The first file or folder that a killed process left behind, or "".
+std::string leftover(const fs::path& run) {
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(run)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find(".tmp-") != std::string::npos || name.find(".trash-") != std::string::npos) {
+      return entry.path().string();
+    }
+  }
+  return "";
+}
+
 std::string run_difference(const fs::path& a, const fs::path& b) {
   for (const std::string& file : exact_files()) {
     if (!fs::exists(a / file) || !fs::exists(b / file)) {
@@ -196,6 +207,9 @@ std::string run_difference(const fs::path& a, const fs::path& b) {
   }
   if (timeless_metrics(a) != timeless_metrics(b)) {
     return "metrics.jsonl differs:\n" + timeless_metrics(a) + "and\n" + timeless_metrics(b);
+  }
+  if (const std::string left = leftover(a) + leftover(b); !left.empty()) {
+    return "left behind: " + left;
   }
   if (timeless_csv(a) != timeless_csv(b)) {
     return "metrics.csv differs";
