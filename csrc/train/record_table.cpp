@@ -81,6 +81,9 @@ std::string csv_cell(const Cell& cell) {
 }  // namespace
 
 std::string number_text(double value) {
+  if (value == 0 && std::signbit(value)) {
+    return "-0.0";  // JSON readers take "-0" for an integer and drop its sign
+  }
   std::array<char, 32> text{};
   const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
   SETUN_ASSERT(error == std::errc());

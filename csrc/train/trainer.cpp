@@ -70,6 +70,9 @@ TrainResult Trainer::run(const std::atomic<bool>& stop_requested) {
     save();
   }
   parts_.checkpoints.wait();
+  SETUN_CHECK(!parts_.checkpoints.last_save_failed(), "training stopped at step ", step_,
+              ", but its state could not be saved (the warning above says why). Make room and run "
+              "the same command again: it goes on from the last checkpoint");
   result.steps = step_;
   result.train_loss = last_loss_;
   result.validation = last_eval_;

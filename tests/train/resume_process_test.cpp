@@ -1,0 +1,127 @@
+// The real program, stopped in every way: a run that was interrupted ends with the same bits as one
+// that was not.
+#include <signal.h>
+
+#include <chrono>
+
+#include "train/process.h"
+
+namespace setun {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using test::Ended;
+using test::Process;
+using test::run_difference;
+using test::TinyRun;
+
+TEST_CASE("two uninterrupted runs are equal, and one of another seed is not", "[process]") {
+  const TinyRun tiny;
+  tiny.finish("a");
+  tiny.finish("b");
+  CHECK(run_difference(tiny.run("a"), tiny.run("b")) == "");
+  tiny.finish("c", {"run.seed=4"});
+  CHECK(run_difference(tiny.run("a"), tiny.run("c")) != "");
+}
+
+TEST_CASE("half a run and a new process equal the whole run, inside a phase's ramp", "[process]") {
+  const TinyRun tiny;
+  tiny.finish("whole");
+  // The 5th checkpoint is that of step 10: inside the ramp (8 to 16) and between two records (9 and
+  // 12).
+  const Ended half = Process(tiny.train("halves"), "checkpoint.after_rename:5").wait();
+  INFO(half.err);
+  REQUIRE(half.signal == SIGKILL);
+  REQUIRE(fs::exists(tiny.run("halves") / "checkpoints" / "step-00000010"));
+  REQUIRE_FALSE(fs::exists(tiny.run("halves") / "checkpoints" / "step-00000012"));
+  const Ended rest = tiny.finish("halves");
+  CHECK_THAT(rest.err, Contains("resumed from") && Contains("step-00000010"));
+  CHECK(run_difference(tiny.run("whole"), tiny.run("halves")) == "");
+}
+
+TEST_CASE("thirty kills, at fault points and at random times, change no bit", "[process][slow]") {
+  const TinyRun tiny;
+  const auto start = std::chrono::steady_clock::now();
+  tiny.finish("whole");
+  const double whole =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  // Where a save can be cut short, and at which pass: early ones fall into the first save after a
+  // resume.
+  const std::vector<std::string> points = {
+      "checkpoint.before_write:1",    "checkpoint.after_tensors:2", "write_file.before_rename:1",
+      "checkpoint.before_manifest:2", "checkpoint.before_rename:1", "checkpoint.after_rename:2",
+      "checkpoint.before_prune:1",    "checkpoint.during_prune:1",  "write_file.before_rename:4",
+      "checkpoint.before_rename:2",   "checkpoint.after_rename:1"};
+  uint64_t random = 7;
+  int kills = 0, finished = 0;
+  for (int i = 0; kills < 32; ++i) {
+    REQUIRE(i < 200);
+    const bool timed = i % 3 == 2;
+    Process process(tiny.train("killed"),
+                    timed ? "" : points[static_cast<std::size_t>(i) % points.size()]);
+    if (timed) {
+      random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+      const double delay = whole * static_cast<double>(random >> 40) / static_cast<double>(1 << 24);
+      if (!process.wait_for(delay)) {
+        process.send(SIGKILL);
+      }
+    }
+    const Ended ended = process.wait();
+    INFO("run " << i << "\n" << ended.out << ended.err);
+    REQUIRE((ended.signal == SIGKILL || ended.exit_code == 0));
+    kills += ended.signal == SIGKILL ? 1 : 0;
+    if (ended.exit_code ==
+        0) {  // the end was reached: compare, and begin anew until enough were killed
+      ++finished;
+      CHECK(run_difference(tiny.run("whole"), tiny.run("killed")) == "");
+      fs::remove_all(tiny.run("killed"));
+    }
+  }
+  tiny.finish("killed");
+  CHECK(run_difference(tiny.run("whole"), tiny.run("killed")) == "");
+  CAPTURE(kills, finished);
+  CHECK(kills >= 30);
+}
+
+TEST_CASE("a truncated newest checkpoint is named and the run goes on from the one before",
+          "[process]") {
+  const TinyRun tiny;
+  tiny.finish("whole");
+  REQUIRE(Process(tiny.train("cut"), "checkpoint.after_rename:6").wait().signal == SIGKILL);
+  const fs::path damaged = tiny.run("cut") / "checkpoints/step-00000012/optimizer.safetensors";
+  fs::resize_file(damaged, fs::file_size(damaged) / 2);
+  const Ended rest = tiny.finish("cut");
+  CHECK_THAT(rest.err, Contains("optimizer.safetensors: has") && Contains("truncated") &&
+                           Contains("step-00000010"));
+  CHECK(run_difference(tiny.run("whole"), tiny.run("cut")) == "");
+}
+
+TEST_CASE("a finished run is reported and not trained again", "[process]") {
+  const TinyRun tiny;
+  tiny.finish("run");
+  const auto written = fs::last_write_time(tiny.run("run") / "metrics.jsonl");
+  const Ended again = tiny.finish("run");
+  CHECK_THAT(again.err, Contains("has finished"));
+  CHECK_THAT(again.out, Contains("finished at step 24"));
+  CHECK(fs::last_write_time(tiny.run("run") / "metrics.jsonl") == written);
+}
+
+TEST_CASE("a run that may write no large file trains on, and its next process saves", "[process]") {
+  const TinyRun tiny;
+  tiny.finish("whole");
+  // The shards are in the cache by now; checkpoints (115 KB and more) exceed the limit, records do
+  // not.
+  const Ended limited = Process(tiny.train("full"), "", 50'000).wait();
+  INFO(limited.out << limited.err);
+  CHECK_THAT(limited.err,
+             Contains("the checkpoint of step 2 is not saved") && Contains("File too large"));
+  CHECK(test::count_lines(tiny.run("full") / "metrics.jsonl") == test::kTinySteps / 3);
+  CHECK(limited.exit_code !=
+        0);  // nothing could be saved at the end, and that must not look like success
+  tiny.finish("full");
+  CHECK(run_difference(tiny.run("whole"), tiny.run("full")) == "");
+}
+
+}  // namespace
+}  // namespace setun
