@@ -69,7 +69,8 @@ std::unique_ptr<Loader> make_validation_loader(const RunConfig& config, const Pr
   }
   LoaderOptions options = loader_options(config);
   options.shuffle = false;
-  options.prefetch = 0;  // a pass is short, and evaluation seeks to the start every time
+  options.keep_short_batch = true;  // every valid target counts
+  options.prefetch = 0;             // a pass is short, and evaluation seeks to the start every time
   auto loader = std::make_unique<Loader>(data.validation, options);
   return loader->batches_per_epoch() > 0 ? std::move(loader) : nullptr;
 }

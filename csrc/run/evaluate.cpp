@@ -13,13 +13,12 @@
 namespace setun::run {
 namespace {
 
-void print_split(const char* name, const std::vector<std::shared_ptr<formats::TokenShard>>& shards,
-                 int64_t bytes) {
+void print_split(const char* name, const std::vector<TokenSlice>& slices, int64_t bytes) {
   int64_t tokens = 0;
   std::size_t documents = 0;
-  for (const auto& shard : shards) {
-    tokens += static_cast<int64_t>(shard->size());
-    documents += shard->document_starts().size();
+  for (const TokenSlice& slice : slices) {
+    tokens += static_cast<int64_t>(slice.size());
+    documents += slice.shard->document_starts().size();
   }
   std::cout << std::left << std::setw(12) << name << thousands(tokens) << " tokens, "
             << thousands(static_cast<int64_t>(documents)) << " documents";
@@ -28,8 +27,9 @@ void print_split(const char* name, const std::vector<std::shared_ptr<formats::To
               << static_cast<double>(bytes) / static_cast<double>(tokens) << " bytes a token";
   }
   std::cout << "\n";
-  for (const auto& shard : shards) {
-    std::cout << "            " << shard->path().string() << " (" << shard->info().kind << ")\n";
+  for (const TokenSlice& slice : slices) {
+    std::cout << "            " << slice.shard->path().string() << " (" << slice.shard->info().kind
+              << ")\n";
   }
 }
 

@@ -7,11 +7,11 @@
 namespace setun::run {
 namespace {
 
-std::vector<uint32_t> all_tokens(const std::vector<std::shared_ptr<formats::TokenShard>>& shards) {
+std::vector<uint32_t> all_tokens(const std::vector<TokenSlice>& slices) {
   std::vector<uint32_t> tokens;
-  for (const auto& shard : shards) {
-    for (uint64_t i = 0; i < shard->size(); ++i) {
-      tokens.push_back((*shard)[i]);
+  for (const TokenSlice& slice : slices) {
+    for (uint64_t i = 0; i < slice.size(); ++i) {
+      tokens.push_back(slice[i]);
     }
   }
   return tokens;

@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "eval/ngram_baseline.h"
 #include "model/layer_table.h"
 #include "run/assemble.h"
 #include "run/ngram.h"
@@ -50,8 +49,8 @@ TrainerOptions trainer_options(const RunConfig& config, const std::string& confi
                          .data_fingerprint = data_fingerprint(data.train)};
   if (validation != nullptr && data.validation_bytes > 0) {
     int64_t tokens = 0;
-    for (const auto& shard : data.validation) {
-      tokens += static_cast<int64_t>(shard->size());
+    for (const TokenSlice& slice : data.validation) {
+      tokens += static_cast<int64_t>(slice.size());
     }
     options.validation_tokens_per_byte =
         static_cast<double>(tokens) / static_cast<double>(data.validation_bytes);

@@ -1,0 +1,71 @@
+#include "cli/commands.h"
+
+#include <iostream>
+
+#include "base/files.h"
+#include "bench/step_bench.h"
+#include "run/run.h"
+
+namespace setun::cli {
+
+config::ResolvedRecipe load_checked(const Target& target) {
+  SETUN_CHECK(
+      fs::exists(target.path), target.path,
+      ": no such recipe or run folder; expected a YAML file such as recipes/quickstart.yaml");
+  const fs::path stored = fs::path(target.path) / "config.yaml";
+  if (fs::is_directory(target.path)) {
+    SETUN_CHECK(fs::exists(stored), target.path,
+                ": is a folder without config.yaml; expected a run or checkpoint folder");
+  }
+  config::ResolvedRecipe recipe = fs::is_directory(target.path)
+                                      ? config::load_resolved(stored, target.overrides)
+                                      : config::load_recipe(target.path, target.overrides);
+  const run::CheckReport report = run::check(recipe.config);
+  SETUN_CHECK(report.errors.empty(), config::located(recipe, report.errors));
+  return recipe;
+}
+
+std::string checkpoint_of(const Target& target, const RunConfig& config) {
+  if (fs::is_directory(target.path)) {
+    return target.path;
+  }
+  SETUN_CHECK(
+      !config.run.output.empty(),
+      "run.output: missing; give the run folder in place of the recipe, or run.output=<folder>");
+  return config.run.output;
+}
+
+void cmd_train(const Target& target) {
+  const config::ResolvedRecipe recipe = load_checked(target);
+  run::train(recipe.config, config::emit_yaml(recipe.config, /*full=*/true));
+}
+
+void cmd_eval(const Target& target) {
+  const config::ResolvedRecipe recipe = load_checked(target);
+  run::evaluate(recipe.config, checkpoint_of(target, recipe.config));
+}
+
+void cmd_generate(const Target& target) {
+  const config::ResolvedRecipe recipe = load_checked(target);
+  run::generate(recipe.config, checkpoint_of(target, recipe.config));
+}
+
+void cmd_data(const Target& target) { run::prepare(load_checked(target).config); }
+
+void cmd_inspect(const std::string& path) { run::inspect(path); }
+
+void cmd_bench_step(const Target& target, int64_t repetitions) {
+  bench::bench_step(load_checked(target).config, repetitions);
+}
+
+void cmd_config_print(const Target& target, bool full) {
+  std::cout << config::emit_yaml(load_checked(target).config, full);
+}
+
+void cmd_config_check(const Target& target) {
+  std::cout << run::check(load_checked(target).config).table << "ok\n";
+}
+
+void cmd_config_reference() { std::cout << config::reference_markdown(); }
+
+}  // namespace setun::cli
