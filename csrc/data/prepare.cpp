@@ -1,10 +1,12 @@
 #include "data/prepare.h"
 
-#include <unistd.h>
+#include <stdlib.h>  // mkdtemp
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/counter_rng.h"
@@ -89,9 +91,10 @@ void write_split(const fs::path& path, const Documents& documents, const Tokeniz
 // Fills a temporary folder and renames it to `folder`: complete or absent, whoever else prepares
 // the same.
 void fill_cache(const DataOptions& options, const Splits& splits, const fs::path& folder) {
-  const fs::path temporary = folder.string() + ".tmp-" + std::to_string(::getpid());
-  fs::remove_all(temporary);
-  fs::create_directories(temporary);
+  std::string pattern = folder.string() + ".tmp-XXXXXX";
+  SETUN_CHECK(::mkdtemp(pattern.data()) != nullptr, pattern,
+              ": cannot be made: ", std::strerror(errno));
+  const fs::path temporary = pattern;
   const fs::path model = temporary / "tokenizer.model";
   if (options.tokenizer.kind == TokenizerKind::kSentencePiece && options.tokenizer.model.empty()) {
     log_info("training a tokenizer of ", options.tokenizer.vocab_size, " pieces on ",
