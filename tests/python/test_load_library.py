@@ -1,0 +1,86 @@
+"""Setun's operators in Python: torch.ops.load_library on libsetun.so, results against the formulas written in torch.
+
+LibTorch's own OpenMP runtime is loaded first here, the other order than in the setun program: that must work too.
+"""
+import os
+import sys
+import unittest
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def find_library():
+    """libsetun.so beside the program under test: SETUN_BINARY, else build/release, else build/dev."""
+    binary = os.environ.get("SETUN_BINARY")
+    folders = [Path(binary).parent] if binary else [ROOT / "build/release", ROOT / "build/dev"]
+    for folder in folders:
+        if (folder / "libsetun.so").exists():
+            return folder / "libsetun.so"
+    sys.exit("libsetun.so not found; build it first: scripts/build")
+
+
+torch.ops.load_library(str(find_library()))
+setun = torch.ops.setun
+EPS = 1e-5
+
+
+class Operators(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(0)
+
+    def test_absmax_codes_are_the_formula(self):
+        x = torch.randn(5, 7, 96)
+        codes, scale = setun.quantize_absmax(x, 8, EPS)
+        largest = x.abs().amax(-1, keepdim=True).clamp_min(EPS)
+        wanted = torch.full_like(largest, 127) / largest  # 127 / tensor would multiply by a reciprocal
+        self.assertTrue(torch.equal(scale, wanted))
+        self.assertTrue(torch.equal(codes, (x * wanted).round().clamp(-128, 127).to(torch.int8)))
+        self.assertTrue(torch.equal(setun.dequantize_absmax(codes, scale), codes / scale))
+        self.assertTrue(torch.equal(setun.fake_quantize_absmax(x, 8, EPS), codes / scale))
+
+    def test_absmean_codes_are_the_formula_for_the_scale_given(self):
+        w = torch.randn(12, 64) * 0.02
+        for group, view in ((0, (1, -1)), (64, (12, -1)), (16, (48, -1))):
+            codes, scale = setun.quantize_absmean(w, group, EPS)
+            rows = w.reshape(view)
+            torch.testing.assert_close(scale.reshape(-1), rows.abs().mean(-1).clamp_min(EPS), rtol=1e-6, atol=0)
+            exact = scale.reshape(-1, 1)
+            wanted = (rows * (1 / exact)).round().clamp(-1, 1)
+            self.assertTrue(torch.equal(codes.reshape(rows.shape), wanted.to(torch.int8)))
+            self.assertTrue(torch.equal(setun.dequantize_absmean(codes, scale).reshape(rows.shape), wanted * exact))
+
+    def test_rms_norm_and_its_gradients_agree_with_torch(self):
+        x = torch.randn(6, 40, requires_grad=True)
+        gain = torch.randn(40, requires_grad=True)
+        upstream = torch.randn(6, 40)
+        gradients = torch.autograd.grad(setun.rms_norm(x, gain, EPS), (x, gain), upstream)
+        wanted = torch.autograd.grad(torch.rms_norm(x, (40,), gain, EPS), (x, gain), upstream)
+        torch.testing.assert_close(setun.rms_norm(x, gain, EPS), torch.rms_norm(x, (40,), gain, EPS))
+        for got, want in zip(gradients, wanted):
+            torch.testing.assert_close(got, want)
+
+    def test_threads_do_not_change_a_bit(self):
+        x = torch.randn(300, 257)
+        results = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append((*setun.quantize_absmax(x, 8, EPS), *setun.quantize_absmean(x, 0, EPS), setun.rms_norm(x, None, EPS)))
+        for one, two in zip(*results):
+            self.assertTrue(torch.equal(one, two))
+
+    def test_bad_arguments_raise_with_what_was_expected(self):
+        with self.assertRaisesRegex(RuntimeError, "bits must be 2 to 8, got 9"):
+            setun.quantize_absmax(torch.randn(2, 4), 9, EPS)
+        with self.assertRaisesRegex(RuntimeError, "group 3 does not divide"):
+            setun.quantize_absmean(torch.randn(2, 4), 3, EPS)
+
+    def test_meta_tensors_give_shapes(self):
+        codes, scale = setun.quantize_absmean(torch.empty(6, 8, device="meta"), 4, EPS)
+        self.assertEqual((codes.shape, scale.shape, codes.dtype), ((6, 8), (6, 2), torch.int8))
+
+
+if __name__ == "__main__":
+    unittest.main()
