@@ -57,11 +57,7 @@ ResolvedRecipe load_recipe(const std::filesystem::path& recipe,
 
 ResolvedRecipe load_resolved(const std::filesystem::path& file,
                              const std::vector<std::string>& overrides) {
-  Node root = read_yaml(file);
-  for (const std::string& text : overrides) {
-    apply_override(root, text);
-  }
-  return finish(std::move(root));
+  return finish(resolve_stored(file, overrides));
 }
 
 RunConfig parse_resolved(const std::string& yaml, const std::string& what) {

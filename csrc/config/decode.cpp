@@ -14,6 +14,8 @@ namespace {
 
 using Findings = std::vector<LocatedFinding>;
 
+constexpr int64_t kMostSteps = 1'000'000'000'000;  // a StepPoint keeps steps exactly
+
 std::string shown(const Node& node) {
   return node.kind == Node::Kind::kScalar ? "\"" + node.scalar + "\""
                                           : std::string(kind_text(node.kind));
@@ -51,7 +53,7 @@ class ValueDecoder {
   void operator()(StepPoint& out) const {
     int64_t steps = 0;
     double fraction = 0;
-    if (plain_scalar() && parse_whole(node_.scalar, steps) && steps >= 0) {
+    if (plain_scalar() && parse_whole(node_.scalar, steps) && steps >= 0 && steps <= kMostSteps) {
       out = StepPoint::steps(steps);
       return;
     }

@@ -90,6 +90,9 @@ Node* Node::find(std::string_view key) {
 const Node* Node::find(std::string_view key) const { return const_cast<Node*>(this)->find(key); }
 
 void overlay(Node& base, Node over) {
+  if (base.kind == Node::Kind::kMap && over.kind == Node::Kind::kNull) {
+    return;  // "optim:" with every key below it commented out
+  }
   if (base.kind != Node::Kind::kMap || over.kind != Node::Kind::kMap) {
     base = std::move(over);
     return;

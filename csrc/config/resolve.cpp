@@ -83,12 +83,45 @@ Node load_fragment(const Node& name, const fs::path& configs) {
   return root;
 }
 
+// Gathers the errors of independent steps, so that the second wrong fragment is reported with the
+// first.
+class Problems {
+ public:
+  template <class Step>
+  void attempt(const Step& step) {
+    try {
+      step();
+    } catch (const Error& problem) {
+      text_ += (text_.empty() ? "" : "\n") + std::string(problem.what());
+    }
+  }
+  void check() const { SETUN_CHECK(text_.empty(), text_); }
+
+ private:
+  std::string text_;
+};
+
+void apply_overrides(Node& root, const std::vector<std::string>& overrides, Problems& problems) {
+  for (const std::string& text : overrides) {
+    problems.attempt([&] { apply_override(root, text); });
+  }
+}
+
 }  // namespace
+
+Node resolve_stored(const fs::path& file, const std::vector<std::string>& overrides) {
+  Problems problems;
+  Node root = read_yaml(file);
+  apply_overrides(root, overrides, problems);
+  problems.check();
+  return root;
+}
 
 Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& overrides) {
   Node own = read_yaml(recipe);
   SETUN_CHECK(own.kind == Node::Kind::kMap, recipe.string(),
               ": expected sections such as model: and run:, got ", kind_text(own.kind));
+  Problems problems;
   Node root;
   root.kind = Node::Kind::kMap;
   root.where = {recipe.string(), 1, 1};
@@ -99,14 +132,13 @@ Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& over
         kind_text(include->kind));
     const fs::path configs = find_configs(recipe);
     for (const Node& name : include->list) {
-      overlay(root, load_fragment(name, configs));
+      problems.attempt([&] { overlay(root, load_fragment(name, configs)); });
     }
     std::erase_if(own.map, [](const auto& item) { return item.first == "include"; });
   }
   overlay(root, std::move(own));
-  for (const std::string& text : overrides) {
-    apply_override(root, text);
-  }
+  apply_overrides(root, overrides, problems);
+  problems.check();
   return root;
 }
 

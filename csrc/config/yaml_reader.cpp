@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "config/node.h"
 
 namespace setun::config {
@@ -157,6 +158,9 @@ Node parse_yaml(const std::string& text, const std::string& name) {
               kMaxBytes);
   SETUN_CHECK(text.find('\0') == std::string::npos, name,
               ": holds a NUL byte; it is not YAML text");
+  const std::size_t bad = find_invalid_utf8(text);
+  SETUN_CHECK(bad == std::string::npos, name, ": byte ", bad,
+              " is not valid UTF-8; save the file as UTF-8");
   std::istringstream stream(text);
   TreeBuilder builder(name);
   try {
