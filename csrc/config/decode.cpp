@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "config/fields.h"
+#include "config/suggest.h"
 
 namespace setun::config {
 namespace {
@@ -69,7 +70,9 @@ class ValueDecoder {
       out = node_.scalar;
       return;
     }
-    expected("a text");
+    expected("a text", node_.kind == Node::Kind::kMap
+                           ? "; a text that holds ': ' needs quotes inside the value"
+                           : "");
   }
   template <class E>
   requires std::is_enum_v<E>
@@ -165,10 +168,13 @@ class MapDecoder {
       if (std::find(known_.begin(), known_.end(), key) != known_.end()) {
         continue;
       }
-      const std::string near = nearest_name(key, known_);
+      const std::string meant = meant_key(prefix_ + key, known_);
+      const bool here = meant.starts_with(prefix_);
+      const std::string near = here ? meant.substr(prefix_.size()) : meant;
       findings_.push_back({node.where, prefix_ + key,
                            "unknown key" + (near.empty() ? "" : "; did you mean " + near + "?") +
-                               " (known: " + join(known_, ", ") + ")"});
+                               " (known: " + join(known_, ", ") + ")",
+                           meant});
     }
   }
 

@@ -27,6 +27,12 @@ fs::path find_configs(const fs::path& recipe) {
   }
 }
 
+// As a user would type it: relative to the working folder when that is shorter.
+fs::path short_path(const fs::path& path) {
+  const fs::path relative = fs::relative(path);
+  return !relative.empty() && relative.string().size() < path.string().size() ? relative : path;
+}
+
 // Names of all fragments, "quant/b158": for suggestions.
 std::vector<std::string> fragment_names(const fs::path& configs) {
   std::vector<std::string> names;
@@ -65,15 +71,14 @@ Node load_fragment(const Node& name, const fs::path& configs) {
                      kFragmentSections.end();
   const bool inside =
       std::none_of(relative.begin(), relative.end(), [](const fs::path& p) { return p == ".."; });
-  const fs::path file = configs / (name.scalar + ".yaml");
+  const fs::path file = short_path(configs / (name.scalar + ".yaml"));
   if (!known || !inside || !fs::exists(file)) {
     const std::string near = nearest_name(name.scalar, fragment_names(configs));
     fail(location_text(name.where), ": include: no fragment ", name.scalar, " in ",
-         configs.string(), near.empty() ? "" : "; did you mean " + near + "?",
+         short_path(configs).string(), near.empty() ? "" : "; did you mean " + near + "?",
          " (sections: model, data, optim, quant, schedule)");
   }
-  Node content = read_yaml(
-      fs::relative(file).string().size() < file.string().size() ? fs::relative(file) : file);
+  Node content = read_yaml(file);
   SETUN_CHECK(content.kind == Node::Kind::kMap || content.kind == Node::Kind::kNull, file.string(),
               ": expected the keys of section ", section, ", got ", kind_text(content.kind));
   check_fragment(content, section);
