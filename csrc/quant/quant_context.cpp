@@ -41,6 +41,7 @@ void QuantContext::begin_step(const StepState& state) {
   if (state.phase != state_.phase || state.ramp != state_.ramp) {
     invalidate();
   }
+  shared_ = {};
   state_ = state;
 }
 
@@ -94,15 +95,29 @@ at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
   if (collect_clip_share_ && active.now->activation.scheme != ActivationScheme::kNone) {
     clip_share_[static_cast<std::size_t>(layer)] = activation_clip_share(x, active.now->activation);
   }
-  const at::Tensor now = fake_quantize_activation(x, active.now->activation);
-  if (active.before == nullptr || active.before->activation == active.now->activation) {
-    return now;
+  const ActivationQuantSpec& now = active.now->activation;
+  const bool ramping = active.before != nullptr && active.before->activation != now;
+  const ActivationQuantSpec before = ramping ? active.before->activation : ActivationQuantSpec{};
+  if (now.scheme == ActivationScheme::kNone && !ramping) {
+    return x;
   }
-  return blend(fake_quantize_activation(x, active.before->activation), now, active.ramp);
+  const bool same =
+      shared_.input.defined() && shared_.input.is_same(x) && shared_.now == now &&
+      shared_.ramping == ramping && shared_.before == before &&
+      shared_.output.requires_grad() == (c10::GradMode::is_enabled() && x.requires_grad());
+  if (!same) {
+    at::Tensor output = fake_quantize_activation(x, now);
+    if (ramping) {
+      output = blend(fake_quantize_activation(x, before), output, active.ramp);
+    }
+    shared_ = {x, std::move(output), now, before, ramping};
+  }
+  return shared_.output;
 }
 
 void QuantContext::backward_to_latents() {
   const c10::NoGradGuard no_grad;
+  shared_ = {};  // lets go of the graph
   for (std::size_t layer = 0; layer < entries_.size(); ++layer) {
     Entry& entry = entries_[layer];
     if (!entry.leaf.defined() || !entry.leaf.grad().defined()) {
@@ -111,12 +126,14 @@ void QuantContext::backward_to_latents() {
     const WeightQuantSpec& now = spec(static_cast<int64_t>(layer)).now->weight;
     at::Tensor gradient = weight_gradient(entry.leaf.grad(), entry.latent, now);
     at::Tensor& latent_gradient = entry.latent.mutable_grad();
-    latent_gradient = latent_gradient.defined() ? latent_gradient.add(gradient) : std::move(gradient);
+    latent_gradient =
+        latent_gradient.defined() ? latent_gradient.add(gradient) : std::move(gradient);
     entry.leaf.mutable_grad().reset();
   }
 }
 
 void QuantContext::invalidate() {
+  shared_ = {};
   for (Entry& entry : entries_) {
     entry = Entry{};
   }

@@ -1,7 +1,8 @@
-// The quantization context of one optimizer step: every weight is quantized once, then shared by micro-batches,
-// recomputation and evaluation. Products use a leaf ("value"); its gradient accumulates over micro-batches, and
-// backward_to_latents() runs each estimator once, before clipping.
-// Life of a step: begin_step -> forward/backward (times accumulate) -> backward_to_latents -> optimizer.step -> invalidate.
+// The quantization context of one optimizer step: every weight is quantized once, then shared by
+// micro-batches, recomputation and evaluation. Products use a leaf ("value"); its gradient
+// accumulates over micro-batches, and backward_to_latents() runs each estimator once, before
+// clipping. Life of a step: begin_step -> forward/backward (times accumulate) ->
+// backward_to_latents -> optimizer.step -> invalidate.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,7 +19,8 @@ class QuantContext {
  public:
   explicit QuantContext(QuantPlan plan);
 
-  // Sets the state. Drops quantized weights when the phase or the ramp differs from the state they were made in.
+  // Sets the state. Drops quantized weights when the phase or the ramp differs from the state they
+  // were made in.
   void begin_step(const StepState& state);
   const StepState& state() const { return state_; }
   const QuantPlan& plan() const { return plan_; }
@@ -31,38 +33,52 @@ class QuantContext {
   };
   ActiveSpec spec(int64_t layer) const;
 
-  // The weight to multiply with: the latent itself when the layer has no weight quantizer, else the step's value
-  // (a leaf that requires grad when grad mode is on and the latent does). Quantizes on first use.
+  // The weight to multiply with: the latent itself when the layer has no weight quantizer, else the
+  // step's value (a leaf that requires grad when grad mode is on and the latent does). Quantizes on
+  // first use.
   at::Tensor weight(int64_t layer, const at::Tensor& latent_OI);
 
   // Activation fake quantization of a layer's input under the active spec, ramp included.
+  // Consecutive layers with the same input and spec (q, k, v; gate, up) share one result.
   at::Tensor activation(int64_t layer, const at::Tensor& x);
 
-  // Moves the accumulated gradients of the values to the latents' .grad, through each layer's estimator.
+  // Moves the accumulated gradients of the values to the latents' .grad, through each layer's
+  // estimator.
   void backward_to_latents();
 
   // To be called after the latents changed (optimizer step, checkpoint load).
   void invalidate();
 
-  // Codes and scale of this step for a layer (quantizes when needed); undefined tensors without a weight quantizer.
+  // Codes and scale of this step for a layer (quantizes when needed); undefined tensors without a
+  // weight quantizer.
   const QuantizedWeight& quantized(int64_t layer, const at::Tensor& latent_OI);
 
-  // Times a weight was quantized since construction: tests prove that micro-batches and evaluation share codes.
+  // Times a weight was quantized since construction: tests prove that micro-batches and evaluation
+  // share codes.
   int64_t quantize_count() const { return quantize_count_; }
 
   // While on, activation() records each layer's clip share.
   void collect_clip_share(bool on);
-  const std::vector<double>& clip_share() const { return clip_share_; }  // by layer; -1: nothing recorded
+  const std::vector<double>& clip_share() const {
+    return clip_share_;
+  }  // by layer; -1: nothing recorded
 
  private:
   struct Entry {
     QuantizedWeight weight;
-    at::Tensor leaf;    // value with requires_grad, made on first use in grad mode
+    at::Tensor leaf;  // value with requires_grad, made on first use in grad mode
     at::Tensor latent;
     bool ready = false;
   };
+  // The last quantized input: what the next layer gets when it has the same one.
+  struct SharedInput {
+    at::Tensor input, output;
+    ActivationQuantSpec now, before;
+    bool ramping = false;
+  };
   QuantPlan plan_;
   StepState state_;
+  SharedInput shared_;
   std::vector<Entry> entries_;
   std::vector<double> clip_share_;
   bool collect_clip_share_ = false;

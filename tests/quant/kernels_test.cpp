@@ -1,0 +1,211 @@
+// Every kernel path, thread count, layout and input type gives the bits of the plain reference
+// implementation.
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+#include <limits>
+
+#include "ops/cpu/reference.h"
+#include "ops/ops.h"
+#include "quant/tensors.h"
+#include "support/catch.h"
+
+namespace setun {
+namespace {
+
+using test::normal;
+using test::row_of;
+using test::same_bits;
+
+constexpr double kEps = 1e-5;
+const std::vector<int64_t> kWidths = {1, 7, 31, 32, 33, 255, 4096, 4097, 10000};
+
+// Runs body() on every path with one and two threads, then restores both.
+template <class Body>
+void on_every_path(const Body& body) {
+  const int threads = at::get_num_threads();
+  for (const CpuPath path : test::available_paths()) {
+    for (const int count : {1, 2}) {
+      INFO("path " << enum_name(path) << ", " << count << " threads");
+      force_cpu_path(path);
+      at::set_num_threads(count);
+      body();
+    }
+  }
+  force_cpu_path(std::nullopt);
+  at::set_num_threads(threads);
+}
+
+// Rows that meet the corners: zeros, huge, tiny, and ordinary values.
+at::Tensor nasty_rows(int64_t width) {
+  at::Tensor x = normal({6, width}, width);
+  x[0].zero_();
+  x[1].mul_(1e30);
+  x[2].mul_(1e-30);
+  x[3].mul_(1e4);
+  return x;
+}
+
+void check_absmax(const at::Tensor& x, int64_t bits) {
+  const ops::Codes q = ops::quantize_absmax(x, bits, kEps);
+  const at::Tensor fake = ops::fake_quantize_absmax(x, bits, kEps);
+  CHECK(same_bits(fake, ops::dequantize_absmax(q).to(x.scalar_type())));
+  const at::Tensor codes = q.codes.view({-1, x.size(-1)}), scale = q.scale.view({-1});
+  for (int64_t row = 0; row < codes.size(0); ++row) {
+    const auto wanted = ops::reference::quantize_absmax(row_of(x, row), bits, kEps);
+    const at::Tensor got = codes[row].contiguous();
+    CHECK(std::equal(wanted.codes.begin(), wanted.codes.end(), got.const_data_ptr<int8_t>()));
+    CHECK(scale[row].item<float>() == wanted.scale);
+  }
+}
+
+TEST_CASE(
+    "absmax equals the reference bit for bit on every path, width, thread count and bit width",
+    "[quant]") {
+  for (const int64_t width : kWidths) {
+    INFO("width " << width);
+    const at::Tensor x = nasty_rows(width);
+    on_every_path([&] { check_absmax(x, 8); });
+  }
+  const at::Tensor x = nasty_rows(100);
+  for (int64_t bits = 2; bits <= 8; ++bits) {
+    check_absmax(x, bits);
+    const at::Tensor codes = ops::quantize_absmax(x, bits, kEps).codes;
+    CHECK(codes.max().item<int>() == (1 << (bits - 1)) - 1);
+  }
+}
+
+void check_absmean(const at::Tensor& w, int64_t group) {
+  const ops::Codes q = ops::quantize_absmean(w, group, kEps);
+  const at::Tensor value = ops::dequantize_absmean(q);
+  const at::Tensor rows = group == 0 ? w.reshape({1, -1}) : w.reshape({-1, group});
+  const at::Tensor codes = q.codes.view(rows.sizes()), values = value.view(rows.sizes());
+  for (int64_t row = 0; row < rows.size(0); ++row) {
+    const auto wanted = ops::reference::quantize_absmean(row_of(rows, row), kEps);
+    CHECK(q.scale.view({-1})[row].item<float>() == wanted.scale);
+    const at::Tensor got = codes[row].contiguous(), got_value = values[row].contiguous();
+    CHECK(std::equal(wanted.codes.begin(), wanted.codes.end(), got.const_data_ptr<int8_t>()));
+    CHECK(std::equal(wanted.value.begin(), wanted.value.end(), got_value.const_data_ptr<float>()));
+  }
+}
+
+TEST_CASE(
+    "absmean equals the reference bit for bit: tensor, row and group, every path and thread count",
+    "[quant]") {
+  for (const int64_t width : kWidths) {
+    INFO("width " << width);
+    const at::Tensor w = normal({5, width}, width).mul(0.02);
+    on_every_path([&] {
+      check_absmean(w, 0);
+      check_absmean(w, width);
+    });
+  }
+  on_every_path([] { check_absmean(normal({6, 384}, 3), 128); });
+  check_absmean(at::zeros({4, 8}), 0);
+  check_absmean(normal({4, 8}, 1).mul(1e30), 0);
+  check_absmean(normal({4, 8}, 1).mul(1e-30), 8);
+}
+
+TEST_CASE("layout and input type do not change codes", "[quant]") {
+  const at::Tensor x = normal({64, 48}, 5);
+  const at::Tensor transposed = x.t().contiguous().t();
+  const at::Tensor strided = at::empty({64, 96}).narrow(1, 0, 48).copy_(x);
+  for (const at::Tensor& view : {transposed, strided}) {
+    REQUIRE_FALSE(view.is_contiguous());
+    CHECK(same_bits(ops::quantize_absmax(view, 8, kEps).codes,
+                    ops::quantize_absmax(x, 8, kEps).codes));
+    CHECK(
+        same_bits(ops::fake_quantize_absmax(view, 8, kEps), ops::fake_quantize_absmax(x, 8, kEps)));
+    CHECK(same_bits(ops::quantize_absmean(view, 0, kEps).codes,
+                    ops::quantize_absmean(x, 0, kEps).codes));
+    CHECK(same_bits(ops::rms_norm(view, {}, kEps), ops::rms_norm(x, {}, kEps)));
+  }
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const at::Tensor low = x.to(type), wide = low.to(at::kFloat);
+    CHECK(same_bits(ops::quantize_absmax(low, 8, kEps).codes,
+                    ops::quantize_absmax(wide, 8, kEps).codes));
+    CHECK(same_bits(ops::fake_quantize_absmax(low, 8, kEps),
+                    ops::fake_quantize_absmax(wide, 8, kEps).to(type)));
+    CHECK(same_bits(ops::quantize_absmean(low, 48, kEps).codes,
+                    ops::quantize_absmean(wide, 48, kEps).codes));
+  }
+}
+
+TEST_CASE("rms_norm is equal on every path and within a few ulp of double precision", "[quant]") {
+  for (const int64_t width : kWidths) {
+    const at::Tensor x = nasty_rows(width), gain = normal({width}, 9);
+    force_cpu_path(CpuPath::kScalar);
+    const at::Tensor wanted = ops::rms_norm(x, gain, kEps);
+    on_every_path([&] { CHECK(same_bits(ops::rms_norm(x, gain, kEps), wanted)); });
+    for (int64_t row = 0; row < x.size(0); ++row) {
+      const std::vector<float> in = row_of(x, row), g = row_of(gain.view({1, -1}), 0),
+                               got = row_of(wanted, row);
+      const auto exact =
+          ops::reference::rms_norm({in.begin(), in.end()}, {g.begin(), g.end()}, kEps);
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        // factor, two products and a sum of 32 x 128 terms a block: a dozen roundings
+        CHECK(std::abs(got[i] - exact[i]) <=
+              16 * std::numeric_limits<float>::epsilon() * std::abs(exact[i]) + 1e-37);
+      }
+    }
+  }
+}
+
+TEST_CASE("a value that is not finite makes its scale NaN and its codes 0, on every path",
+          "[quant]") {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const int64_t at : {0, 33, 99}) {
+      at::Tensor x = normal({2, 100}, 1);
+      x[1][at] = bad;
+      on_every_path([&] {
+        const ops::Codes q = ops::quantize_absmax(x, 8, kEps);
+        CHECK(std::isfinite(q.scale[0].item<float>()));
+        CHECK(std::isnan(q.scale[1].item<float>()));
+        CHECK(q.codes[1].eq(0).all().item<bool>());
+        CHECK(ops::fake_quantize_absmax(x, 8, kEps)[1].isnan().all().item<bool>());
+        const ops::Codes w = ops::quantize_absmean(x, 0, kEps);
+        CHECK(std::isnan(w.scale.item<float>()));
+        CHECK(w.codes.eq(0).all().item<bool>());
+        CHECK(ops::rms_norm(x, {}, kEps)[1].isnan().any().item<bool>());
+      });
+    }
+  }
+}
+
+TEST_CASE("arguments that make no sense are refused with what was expected", "[quant]") {
+  using Catch::Matchers::Contains;
+  const at::Tensor x = normal({2, 6}, 1);
+  CHECK_THROWS_WITH(ops::quantize_absmax(x, 1, kEps), Contains("bits must be 2 to 8, got 1"));
+  CHECK_THROWS_WITH(ops::quantize_absmax(x, 9, kEps), Contains("bits must be 2 to 8, got 9"));
+  CHECK_THROWS_WITH(ops::quantize_absmax(x, 8, 0.0), Contains("eps must be positive"));
+  CHECK_THROWS_WITH(ops::quantize_absmax(x.to(at::kLong), 8, kEps), Contains("fp32, bf16 or fp16"));
+  CHECK_THROWS_WITH(ops::quantize_absmax(at::empty({2, 0}), 8, kEps),
+                    Contains("last one of at least 1"));
+  CHECK_THROWS_WITH(ops::quantize_absmean(x, 4, kEps),
+                    Contains("group 4 does not divide the 6 input columns"));
+  CHECK_THROWS_WITH(ops::quantize_absmean(x[0], 0, kEps), Contains("expected a weight [out, in]"));
+  CHECK_THROWS_WITH(ops::rms_norm(x, normal({5}, 1), kEps), Contains("expected a fp32 gain [6]"));
+}
+
+TEST_CASE("Meta kernels agree with the CPU kernels on shapes and types", "[quant]") {
+  const at::Tensor x = normal({3, 4, 8}, 1), w = normal({6, 8}, 2);
+  const at::Tensor xm = x.to(at::kMeta), wm = w.to(at::kMeta);
+  const auto alike = [](const at::Tensor& a, const at::Tensor& b) {
+    return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type();
+  };
+  CHECK(alike(ops::quantize_absmax(xm, 8, kEps).codes, ops::quantize_absmax(x, 8, kEps).codes));
+  CHECK(alike(ops::quantize_absmax(xm, 8, kEps).scale, ops::quantize_absmax(x, 8, kEps).scale));
+  CHECK(alike(ops::fake_quantize_absmax(xm, 8, kEps), ops::fake_quantize_absmax(x, 8, kEps)));
+  for (const int64_t group : {0, 4, 8}) {
+    CHECK(alike(ops::quantize_absmean(wm, group, kEps).scale,
+                ops::quantize_absmean(w, group, kEps).scale));
+  }
+  CHECK(alike(ops::rms_norm(xm, {}, kEps), ops::rms_norm(x, {}, kEps)));
+}
+
+}  // namespace
+}  // namespace setun
