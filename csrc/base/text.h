@@ -1,4 +1,4 @@
-// Small text helpers shared by errors and tables: nearest name, byte sizes, wildcard match.
+// Small text helpers shared by errors and tables: nearest name, byte sizes, wildcard match, UTF-8.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,10 @@ std::string thousands(int64_t number);
 
 // '*' matches any run of characters; everything else matches itself.
 bool wildcard_match(std::string_view pattern, std::string_view text);
+
+// Offset of the first byte that is not part of valid UTF-8 (no surrogates, no overlong forms), or
+// npos.
+std::size_t find_invalid_utf8(std::string_view text);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 

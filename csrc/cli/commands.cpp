@@ -3,15 +3,46 @@
 #include <iostream>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "bench/step_bench.h"
 #include "run/run.h"
 
 namespace setun::cli {
+namespace {
+
+// Only folders of recipes and the file's own: the walk must end at once for any mistyped path.
+std::vector<fs::path> recipe_folders(const fs::path& missing) {
+  std::vector<fs::path> folders = {missing.has_parent_path() ? missing.parent_path() : "."};
+  std::error_code ignored;  // a folder that cannot be read suggests nothing
+  for (const auto& entry : fs::directory_iterator("recipes", ignored)) {
+    if (entry.is_directory(ignored)) {
+      folders.push_back(entry.path());
+    }
+  }
+  folders.emplace_back("recipes");
+  return folders;
+}
+
+std::string suggest_recipe(const fs::path& missing) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const fs::path& folder : recipe_folders(missing)) {
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+      if (entry.path().extension() == ".yaml") {
+        names.push_back(entry.path().lexically_normal().string());
+      }
+    }
+  }
+  const std::string near = nearest_name(missing.lexically_normal().string(), names);
+  return near.empty() ? "; expected a YAML file such as recipes/quickstart.yaml"
+                      : "; did you mean " + near + "?";
+}
+
+}  // namespace
 
 config::ResolvedRecipe load_checked(const Target& target) {
-  SETUN_CHECK(
-      fs::exists(target.path), target.path,
-      ": no such recipe or run folder; expected a YAML file such as recipes/quickstart.yaml");
+  SETUN_CHECK(fs::exists(target.path), target.path, ": no such recipe or run folder",
+              suggest_recipe(target.path));
   const fs::path stored = fs::path(target.path) / "config.yaml";
   if (fs::is_directory(target.path)) {
     SETUN_CHECK(fs::exists(stored), target.path,

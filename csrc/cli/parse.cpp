@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <span>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -26,22 +27,32 @@ CLI::App* add_verb(CLI::App& parent, Arguments& arguments, const char* name, con
   return verb;
 }
 
-void suggest_command(const CLI::App& app, int argc, char** argv) {
-  std::vector<std::string> names;
-  for (const CLI::App* verb : app.get_subcommands({})) {
-    names.push_back(verb->get_name());
-  }
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word.empty() || word.front() == '-') {
+// Follows the words of the command line down the commands; CLI11 itself would only say that one is
+// required.
+void check_command(const CLI::App& app, std::span<char*> words) {
+  std::string command = app.get_name();
+  const CLI::App* at = &app;
+  for (const std::string word : words) {
+    const std::vector<const CLI::App*> verbs = at->get_subcommands({});
+    if (verbs.empty()) {
+      return;
+    }
+    if (word.starts_with('-')) {
       continue;
     }
-    if (std::find(names.begin(), names.end(), word) == names.end()) {
+    std::vector<std::string> names;
+    const CLI::App* found = nullptr;
+    for (const CLI::App* verb : verbs) {
+      names.push_back(verb->get_name());
+      found = verb->get_name() == word ? verb : found;
+    }
+    if (found == nullptr) {
       const std::string near = nearest_name(word, names);
-      fail("setun: unknown command ", word, near.empty() ? "" : "; did you mean " + near + "?",
+      fail(command, ": unknown command ", word, near.empty() ? "" : "; did you mean " + near + "?",
            " (commands: ", join(names, ", "), ")");
     }
-    return;
+    command += " " + word;
+    at = found;
   }
 }
 
@@ -95,7 +106,7 @@ int parse_and_run(int argc, char** argv) {
       set_log_level(LogLevel::kDebug);
     }
   });
-  suggest_command(app, argc, argv);
+  check_command(app, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

@@ -11,6 +11,14 @@
 namespace setun::config {
 namespace {
 
+// A key that could not be decoded, or was misspelt, holds its default: a rule about it would be
+// noise.
+bool follows_from(const std::vector<LocatedFinding>& undecodable, const std::string& key) {
+  return std::any_of(undecodable.begin(), undecodable.end(), [&](const LocatedFinding& finding) {
+    return finding.key == key || finding.meant == key || key.starts_with(finding.key + ".");
+  });
+}
+
 ResolvedRecipe finish(Node root) {
   std::vector<LocatedFinding> findings;
   ResolvedRecipe recipe;
@@ -18,10 +26,7 @@ ResolvedRecipe finish(Node root) {
   const std::vector<LocatedFinding> undecodable = findings;
   const Errors errors = validate(recipe.config);
   for (const Errors::Finding& error : errors.findings()) {
-    // A key that could not be decoded holds its default: a rule about it would be noise.
-    const bool noise = std::any_of(undecodable.begin(), undecodable.end(),
-                                   [&](const LocatedFinding& f) { return f.key == error.key; });
-    if (!noise) {
+    if (!follows_from(undecodable, error.key)) {
       findings.push_back({nearest_node(root, error.key).where, error.key, error.message});
     }
   }
@@ -57,11 +62,7 @@ ResolvedRecipe load_recipe(const std::filesystem::path& recipe,
 
 ResolvedRecipe load_resolved(const std::filesystem::path& file,
                              const std::vector<std::string>& overrides) {
-  Node root = read_yaml(file);
-  for (const std::string& text : overrides) {
-    apply_override(root, text);
-  }
-  return finish(std::move(root));
+  return finish(resolve_stored(file, overrides));
 }
 
 RunConfig parse_resolved(const std::string& yaml, const std::string& what) {

@@ -8,11 +8,14 @@
 
 #include "base/text.h"
 #include "config/fields.h"
+#include "config/suggest.h"
 
 namespace setun::config {
 namespace {
 
 using Findings = std::vector<LocatedFinding>;
+
+constexpr int64_t kMostSteps = 1'000'000'000'000;  // a StepPoint keeps steps exactly
 
 std::string shown(const Node& node) {
   return node.kind == Node::Kind::kScalar ? "\"" + node.scalar + "\""
@@ -51,7 +54,7 @@ class ValueDecoder {
   void operator()(StepPoint& out) const {
     int64_t steps = 0;
     double fraction = 0;
-    if (plain_scalar() && parse_whole(node_.scalar, steps) && steps >= 0) {
+    if (plain_scalar() && parse_whole(node_.scalar, steps) && steps >= 0 && steps <= kMostSteps) {
       out = StepPoint::steps(steps);
       return;
     }
@@ -67,7 +70,9 @@ class ValueDecoder {
       out = node_.scalar;
       return;
     }
-    expected("a text");
+    expected("a text", node_.kind == Node::Kind::kMap
+                           ? "; a text that holds ': ' needs quotes inside the value"
+                           : "");
   }
   template <class E>
   requires std::is_enum_v<E>
@@ -163,10 +168,13 @@ class MapDecoder {
       if (std::find(known_.begin(), known_.end(), key) != known_.end()) {
         continue;
       }
-      const std::string near = nearest_name(key, known_);
+      const std::string meant = meant_key(prefix_ + key, known_);
+      const bool here = meant.starts_with(prefix_);
+      const std::string near = here ? meant.substr(prefix_.size()) : meant;
       findings_.push_back({node.where, prefix_ + key,
                            "unknown key" + (near.empty() ? "" : "; did you mean " + near + "?") +
-                               " (known: " + join(known_, ", ") + ")"});
+                               " (known: " + join(known_, ", ") + ")",
+                           meant});
     }
   }
 

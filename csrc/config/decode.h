@@ -16,6 +16,7 @@ struct LocatedFinding {
   Location where;
   std::string key;
   std::string message;
+  std::string meant = {};  // of an unknown key: the key it was probably meant to be
 };
 
 // Fills a RunConfig from the tree; what cannot be decoded keeps its default and is reported.

@@ -90,6 +90,9 @@ Node* Node::find(std::string_view key) {
 const Node* Node::find(std::string_view key) const { return const_cast<Node*>(this)->find(key); }
 
 void overlay(Node& base, Node over) {
+  if (base.kind == Node::Kind::kMap && over.kind == Node::Kind::kNull) {
+    return;  // "optim:" with every key below it commented out
+  }
   if (base.kind != Node::Kind::kMap || over.kind != Node::Kind::kMap) {
     base = std::move(over);
     return;
@@ -129,9 +132,11 @@ void apply_override(Node& root, const std::string& text) {
     }
     at = child;
     for (const std::size_t index : step.indices) {
-      SETUN_CHECK(at->kind == Node::Kind::kList && index < at->list.size(), "command line: ", path,
-                  ": ", step.key, " is ", kind_text(at->kind), " of ", at->list.size(),
-                  " elements, so there is no element ", index);
+      SETUN_CHECK(at->kind == Node::Kind::kList, "command line: ", path,
+                  ": the recipe gives no list ", step.key,
+                  " to change an element of; give the whole list, ", step.key, "=[...]");
+      SETUN_CHECK(index < at->list.size(), "command line: ", path, ": the recipe's list ", step.key,
+                  " has ", at->list.size(), " elements, the first is [0]");
       at = &at->list[index];
     }
   }

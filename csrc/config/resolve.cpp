@@ -27,6 +27,12 @@ fs::path find_configs(const fs::path& recipe) {
   }
 }
 
+// As a user would type it: relative to the working folder when that is shorter.
+fs::path short_path(const fs::path& path) {
+  const fs::path relative = fs::relative(path);
+  return !relative.empty() && relative.string().size() < path.string().size() ? relative : path;
+}
+
 // Names of all fragments, "quant/b158": for suggestions.
 std::vector<std::string> fragment_names(const fs::path& configs) {
   std::vector<std::string> names;
@@ -65,15 +71,14 @@ Node load_fragment(const Node& name, const fs::path& configs) {
                      kFragmentSections.end();
   const bool inside =
       std::none_of(relative.begin(), relative.end(), [](const fs::path& p) { return p == ".."; });
-  const fs::path file = configs / (name.scalar + ".yaml");
+  const fs::path file = short_path(configs / (name.scalar + ".yaml"));
   if (!known || !inside || !fs::exists(file)) {
     const std::string near = nearest_name(name.scalar, fragment_names(configs));
     fail(location_text(name.where), ": include: no fragment ", name.scalar, " in ",
-         configs.string(), near.empty() ? "" : "; did you mean " + near + "?",
+         short_path(configs).string(), near.empty() ? "" : "; did you mean " + near + "?",
          " (sections: model, data, optim, quant, schedule)");
   }
-  Node content = read_yaml(
-      fs::relative(file).string().size() < file.string().size() ? fs::relative(file) : file);
+  Node content = read_yaml(file);
   SETUN_CHECK(content.kind == Node::Kind::kMap || content.kind == Node::Kind::kNull, file.string(),
               ": expected the keys of section ", section, ", got ", kind_text(content.kind));
   check_fragment(content, section);
@@ -83,12 +88,45 @@ Node load_fragment(const Node& name, const fs::path& configs) {
   return root;
 }
 
+// Gathers the errors of independent steps, so that the second wrong fragment is reported with the
+// first.
+class Problems {
+ public:
+  template <class Step>
+  void attempt(const Step& step) {
+    try {
+      step();
+    } catch (const Error& problem) {
+      text_ += (text_.empty() ? "" : "\n") + std::string(problem.what());
+    }
+  }
+  void check() const { SETUN_CHECK(text_.empty(), text_); }
+
+ private:
+  std::string text_;
+};
+
+void apply_overrides(Node& root, const std::vector<std::string>& overrides, Problems& problems) {
+  for (const std::string& text : overrides) {
+    problems.attempt([&] { apply_override(root, text); });
+  }
+}
+
 }  // namespace
+
+Node resolve_stored(const fs::path& file, const std::vector<std::string>& overrides) {
+  Problems problems;
+  Node root = read_yaml(file);
+  apply_overrides(root, overrides, problems);
+  problems.check();
+  return root;
+}
 
 Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& overrides) {
   Node own = read_yaml(recipe);
   SETUN_CHECK(own.kind == Node::Kind::kMap, recipe.string(),
               ": expected sections such as model: and run:, got ", kind_text(own.kind));
+  Problems problems;
   Node root;
   root.kind = Node::Kind::kMap;
   root.where = {recipe.string(), 1, 1};
@@ -99,14 +137,13 @@ Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& over
         kind_text(include->kind));
     const fs::path configs = find_configs(recipe);
     for (const Node& name : include->list) {
-      overlay(root, load_fragment(name, configs));
+      problems.attempt([&] { overlay(root, load_fragment(name, configs)); });
     }
     std::erase_if(own.map, [](const auto& item) { return item.first == "include"; });
   }
   overlay(root, std::move(own));
-  for (const std::string& text : overrides) {
-    apply_override(root, text);
-  }
+  apply_overrides(root, overrides, problems);
+  problems.check();
   return root;
 }
 

@@ -9,7 +9,11 @@
 
 namespace setun::config {
 
-// Throws setun::Error: unreadable files, unknown fragments, what a fragment must not hold.
+// Throws setun::Error that lists all of: unknown fragments, what a fragment must not hold,
+// overrides that fit nowhere.
 Node resolve_recipe(const std::filesystem::path& recipe, const std::vector<std::string>& overrides);
+
+// The resolved recipe that a run or checkpoint folder keeps, with overrides. No includes.
+Node resolve_stored(const std::filesystem::path& file, const std::vector<std::string>& overrides);
 
 }  // namespace setun::config

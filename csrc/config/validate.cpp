@@ -5,6 +5,8 @@
 namespace setun::config {
 namespace {
 
+constexpr double kMostTokens = 1e18;  // counted in 64 bits
+
 template <class T>
 void add_section(Errors& all, const char* name, const T& options) {
   Errors errors;
@@ -36,6 +38,12 @@ Errors validate(const RunConfig& config) {
   if (config.data.context > config.model.max_context) {
     errors.add("data.context", config.data.context, " tokens exceed model.max_context ",
                config.model.max_context, "; raise model.max_context or lower data.context");
+  }
+  const double tokens =
+      static_cast<double>(config.run.steps) * static_cast<double>(config.run.accumulate) *
+      static_cast<double>(config.data.batch) * static_cast<double>(config.data.context);
+  if (tokens > kMostTokens) {
+    errors.add("run.steps", "gives ", tokens, " training tokens; the most is ", kMostTokens);
   }
   check_point(errors, "schedule.warmup", config.schedule.warmup, config);
   check_point(errors, "schedule.decay", config.schedule.decay, config);

@@ -29,8 +29,11 @@ Node node_of(int64_t value) { return scalar_node(std::to_string(value)); }
 Node node_of(double value) { return scalar_node(real_text(value)); }
 Node node_of(const std::string& value) { return scalar_node(value, true); }
 Node node_of(const StepPoint& value) {
+  if (!value.is_fraction) {  // never 1e+05, which would read back as a fraction out of range
+    return node_of(static_cast<int64_t>(value.value));
+  }
   std::string text = real_text(value.value);
-  if (value.is_fraction && text.find_first_of(".e") == std::string::npos) {
+  if (text.find_first_of(".e") == std::string::npos) {
     text += ".0";  // the point is what makes it a fraction
   }
   return scalar_node(std::move(text));
@@ -89,8 +92,8 @@ std::string scalar_text(const Node& node) {
   });
   const bool word =
       std::isalpha(static_cast<unsigned char>(text.empty() ? '0' : text.front())) != 0;
-  const bool keyword =
-      text == "true" || text == "false" || text == "null" || text == "yes" || text == "no";
+  const bool keyword = text == "true" || text == "false" || text == "null" || text == "Null" ||
+                       text == "NULL" || text == "yes" || text == "no";
   if (plain && (!node.quoted || (word && !keyword))) {
     return text;
   }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "config/node.h"
 
 namespace setun::config {
@@ -14,6 +15,9 @@ namespace {
 
 constexpr std::size_t kMaxBytes = 1 << 20;  // a recipe is a few KB
 constexpr std::size_t kMaxDepth = 32;
+
+constexpr const char* kAliasText =
+    "YAML aliases (*name) are not supported; a pattern that begins with * needs quotes, e.g. \"*\"";
 
 class TreeBuilder : public YAML::EventHandler {
  public:
@@ -25,11 +29,7 @@ class TreeBuilder : public YAML::EventHandler {
     reject_anchor(mark, anchor);
     add(mark, Node{});
   }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    reject(
-        mark,
-        "YAML aliases (*name) are not supported; write the value again, or move it to a fragment");
-  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { reject(mark, kAliasText); }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     reject_anchor(mark, anchor);
@@ -89,7 +89,8 @@ class TreeBuilder : public YAML::EventHandler {
     }
     if (!levels_.empty() && levels_.back().node.kind == Node::Kind::kMap &&
         !levels_.back().has_key) {
-      reject(mark, "a key must be a plain word, not ", kind_text(kind));
+      reject(mark, "a key must be a plain word, not ", kind_text(kind),
+             "; is a bracket or a quote left open?");
     }
     Level level;
     level.node.kind = kind;
@@ -150,6 +151,31 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Level> levels_;
 };
 
+// The first line up to `last` that is indented with a tab, which YAML forbids and yaml-cpp explains
+// badly; -1: none.
+int tab_indented_line(const std::string& text, int last) {
+  std::istringstream lines(text);
+  std::string line;
+  for (int number = 0; number <= last && std::getline(lines, line); ++number) {
+    if (line.find('\t') < line.find_first_not_of(" \t")) {
+      return number;
+    }
+  }
+  return -1;
+}
+
+[[noreturn]] void report(const YAML::Exception& problem, const std::string& text,
+                         const std::string& name) {
+  const int tab = tab_indented_line(text, problem.mark.line);
+  SETUN_CHECK(tab < 0, location_text({name, tab + 1, 1}),
+              ": is indented with a tab; YAML wants spaces");
+  const std::string where = location_text({name, problem.mark.line + 1, problem.mark.column + 1});
+  SETUN_CHECK(problem.msg != YAML::ErrorMsg::UNKNOWN_ANCHOR &&
+                  problem.msg != YAML::ErrorMsg::ALIAS_NOT_FOUND,
+              where, ": ", kAliasText);
+  fail(where, ": this is not YAML: ", problem.msg);
+}
+
 }  // namespace
 
 Node parse_yaml(const std::string& text, const std::string& name) {
@@ -157,6 +183,9 @@ Node parse_yaml(const std::string& text, const std::string& name) {
               kMaxBytes);
   SETUN_CHECK(text.find('\0') == std::string::npos, name,
               ": holds a NUL byte; it is not YAML text");
+  const std::size_t bad = find_invalid_utf8(text);
+  SETUN_CHECK(bad == std::string::npos, name, ": byte ", bad,
+              " is not valid UTF-8; save the file as UTF-8");
   std::istringstream stream(text);
   TreeBuilder builder(name);
   try {
@@ -166,8 +195,7 @@ Node parse_yaml(const std::string& text, const std::string& name) {
     SETUN_CHECK(!parser.HandleNextDocument(second), name,
                 ": holds more than one YAML document (---); keep one");
   } catch (const YAML::Exception& problem) {
-    fail(location_text({name, problem.mark.line + 1, problem.mark.column + 1}),
-         ": this is not YAML: ", problem.msg);
+    report(problem, text, name);
   }
   return builder.take();
 }

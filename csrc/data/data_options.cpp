@@ -2,6 +2,12 @@
 
 namespace setun {
 
+namespace {
+
+constexpr int64_t kMost = 1'000'000;  // no product of batch sizes overflows 64 bits
+
+}  // namespace
+
 void DataOptions::validate(Errors& errors) const {
   const int kinds = (text.empty() ? 0 : 1) + (jsonl.empty() ? 0 : 1) + (tokens.empty() ? 0 : 1);
   if (kinds == 0) {
@@ -34,11 +40,10 @@ void DataOptions::validate(Errors& errors) const {
   if (cache.empty()) {
     errors.add("cache", "must name a folder");
   }
-  if (context < 1) {
-    errors.add("context", "must be at least 1, got ", context);
-  }
-  if (batch < 1) {
-    errors.add("batch", "must be at least 1, got ", batch);
+  for (const auto& [key, value] : {std::pair{"context", context}, {"batch", batch}}) {
+    if (value < 1 || value > kMost) {
+      errors.add(key, "must be 1 to ", kMost, ", got ", value);
+    }
   }
   if (prefetch < 0 || prefetch > 1024) {
     errors.add("prefetch", "must be 0 to 1024, got ", prefetch);

@@ -24,10 +24,6 @@ struct Documents {
 Documents read_text(const std::vector<std::string>& paths, DocumentRule rule);
 Documents read_jsonl(const std::vector<std::string>& paths, const std::string& field);
 
-// Offset of the first byte that is not part of valid UTF-8 (no surrogates, no overlong forms), or
-// npos.
-std::size_t find_invalid_utf8(std::string_view text);
-
 // Moves the last `fraction` of the documents to the second result; with one document, its last
 // part, cut at a line end (at a character when it has none). Both keep what they view alive.
 std::pair<Documents, Documents> split_documents(Documents all, double fraction);

@@ -1,29 +1,44 @@
 #include "model/model_options.h"
 
-#include <cmath>
+#include <tuple>
 
 namespace setun {
+namespace {
+
+// Far above any model, and low enough that no product of sizes overflows 64 bits.
+constexpr int64_t kMostWidth = 1'000'000;
+constexpr int64_t kMostLayers = 10'000;
+constexpr int64_t kMostHeads = 10'000;
+constexpr int64_t kMostHeadDim = 10'000;
+constexpr int64_t kMostRows = 100'000'000;
+
+}  // namespace
 
 void ModelOptions::validate(Errors& errors) const {
-  const auto positive = [&](const char* key, int64_t value) {
-    if (value < 1) {
-      errors.add(key, "must be at least 1, got ", value);
+  bool sizes = true;
+  const auto size = [&](const char* key, int64_t value, int64_t most) {
+    if (value < 1 || value > most) {
+      errors.add(key, "must be 1 to ", most, ", got ", value);
+      sizes = false;
     }
-    return value >= 1;
   };
-  const bool sizes = positive("hidden", hidden) && positive("layers", layers) &&
-                     positive("heads", heads) && positive("ffn", ffn) &&
-                     positive("max_context", max_context);
-  for (const auto& [key, value] :
-       {std::pair{"vocab_size", vocab_size}, {"kv_heads", kv_heads}, {"head_dim", head_dim}}) {
-    if (value < 0) {
-      errors.add(key, "must be 0 (automatic) or more, got ", value);
+  size("hidden", hidden, kMostWidth);
+  size("layers", layers, kMostLayers);
+  size("heads", heads, kMostHeads);
+  size("ffn", ffn, kMostWidth);
+  size("max_context", max_context, kMostRows);
+  for (const auto& [key, value, most] : {std::tuple{"vocab_size", vocab_size, kMostRows},
+                                         {"kv_heads", kv_heads, kMostHeads},
+                                         {"head_dim", head_dim, kMostHeadDim}}) {
+    if (value < 0 || value > most) {
+      errors.add(key, "must be 0 (automatic) to ", most, ", got ", value);
+      sizes = false;
     }
   }
   if (sizes && head_dim == 0 && hidden % heads != 0) {
     errors.add("heads", heads, " does not divide hidden ", hidden,
                "; choose a divisor or set head_dim");
-  } else if (sizes && head_dim >= 0 && resolved_head_dim() % 2 != 0) {
+  } else if (sizes && resolved_head_dim() % 2 != 0) {
     errors.add(head_dim == 0 ? "heads" : "head_dim", "gives ", resolved_head_dim(),
                " features per head; rotary positions need an even number");
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <set>
 
 #include "base/text.h"
 
@@ -69,51 +71,89 @@ std::string no_hit(const std::string& match, const std::vector<LayerInfo>& layer
              "; names: ", layers.front().name, " ... ", layers.back().name, ")");
 }
 
-// Applies patches in order; reports patterns that hit nothing and specs that break a rule.
-void apply_patches(const std::vector<LayerPatch>& patches, const std::string& key,
-                   const std::vector<LayerInfo>& layers, std::vector<LinearSpec>& specs,
-                   Errors& errors) {
-  for (std::size_t i = 0; i < patches.size(); ++i) {
-    const std::string at = key + "[" + std::to_string(i) + "].";
-    const std::optional<Matcher> matches = parse_match(patches[i].match);
+// The specs of all layers while patches are laid on them, and which entry of the recipe last
+// changed each.
+class Specs {
+ public:
+  Specs(const LinearSpec& base, const std::vector<LayerInfo>& layers) : layers_(layers) {
+    for (const LayerInfo& layer : layers) {
+      specs_.push_back(layer.block >= 0 ? base : LinearSpec{});
+    }
+    source_.assign(layers.size(), "default");
+  }
+
+  // Applies patches in order; reports patterns that cannot be read or hit nothing.
+  void apply(const std::vector<LayerPatch>& patches, const std::string& key, Errors& errors) {
+    for (std::size_t i = 0; i < patches.size(); ++i) {
+      apply_one(patches[i], key + "[" + std::to_string(i) + "]", errors);
+    }
+  }
+
+  // Rules on what came out: an entry in between may be incomplete when a later one completes it.
+  void check(Errors& errors) {
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      Errors broken;
+      specs_[i].validate(broken);
+      for (const Errors::Finding& finding : broken.findings()) {
+        report_once(source_[i] + "." + finding.key, finding.message, errors);
+      }
+      check_group(i, errors);
+    }
+  }
+
+  const std::vector<LinearSpec>& all() const { return specs_; }
+
+ private:
+  void apply_one(const LayerPatch& patch, const std::string& key, Errors& errors) {
+    const std::optional<Matcher> matches = parse_match(patch.match);
     if (!matches) {
-      errors.add(at + "match", "\"", patches[i].match, "\": expected a role with blocks such as ",
-                 patches[i].match.substr(0, patches[i].match.find('[')), "[2] or [0..3]");
-      continue;
+      errors.add(key + ".match", "\"", patch.match, "\": expected a role with blocks such as ",
+                 patch.match.substr(0, patch.match.find('[')), "[2] or [0..3]");
+      return;
     }
     bool hit = false;
-    Errors broken;
-    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-      if ((*matches)(layers[layer])) {
-        hit = true;
-        specs[layer] = patches[i].set.apply(specs[layer]);
-        specs[layer].validate(broken);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      if (!(*matches)(layers_[i])) {
+        continue;
+      }
+      hit = true;
+      const LinearSpec patched = patch.set.apply(specs_[i]);
+      if (patched != specs_[i]) {
+        specs_[i] = patched;
+        source_[i] = key + ".set";
       }
     }
     if (!hit) {
-      errors.add(at + "match", no_hit(patches[i].match, layers));
-    }
-    for (std::size_t e = 0; e < std::min<std::size_t>(broken.findings().size(), 1); ++e) {
-      errors.add(at + "set." + broken.findings()[e].key, broken.findings()[e].message);
+      errors.add(key + ".match", no_hit(patch.match, layers_));
     }
   }
-}
 
-// Group sizes must divide the columns of every layer they reach.
-void check_groups(const std::vector<LinearSpec>& specs, const std::vector<LayerInfo>& layers,
-                  const std::string& key, Errors& errors) {
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const WeightQuantSpec& weight = specs[i].weight;
+  void check_group(std::size_t layer, Errors& errors) {
+    const WeightQuantSpec& weight = specs_[layer].weight;
     const bool grouped =
         weight.scheme != WeightScheme::kNone && weight.granularity == Granularity::kGroup;
-    if (grouped && weight.group_size > 0 && layers[i].in_features % weight.group_size != 0) {
-      errors.add(key, "group size ", weight.group_size, " does not divide the ",
-                 layers[i].in_features, " input columns of ", layers[i].name,
-                 "; choose a divisor, another granularity for that layer, or another width");
-      return;
+    const int64_t columns = layers_[layer].in_features;
+    if (grouped && weight.group_size > 0 && columns % weight.group_size != 0) {
+      report_once(source_[layer] + ".weight.group_size",
+                  str(weight.group_size, " does not divide the ", columns, " input columns of ",
+                      layers_[layer].name,
+                      "; choose a divisor, another granularity for that layer, or another width"),
+                  errors);
     }
   }
-}
+
+  // One entry reaches many layers: its first finding about a key says enough.
+  void report_once(const std::string& key, const std::string& message, Errors& errors) {
+    if (reported_.insert(key).second) {
+      errors.add(key, message);
+    }
+  }
+
+  const std::vector<LayerInfo>& layers_;
+  std::vector<LinearSpec> specs_;
+  std::vector<std::string> source_;
+  std::set<std::string> reported_;
+};
 
 }  // namespace
 
@@ -145,14 +185,10 @@ QuantPlan resolve_quant_plan(const QuantOptions& options, std::vector<LayerInfo>
                              int64_t total_steps, Errors& errors) {
   QuantPlan plan;
   plan.layers = std::move(layers);
-  std::vector<LinearSpec> specs;
-  for (const LayerInfo& layer : plan.layers) {
-    specs.push_back(layer.block >= 0 ? options.base : LinearSpec{});
-  }
-  check_groups(specs, plan.layers, "default.weight.group_size", errors);
-  apply_patches(options.layers, "layers", plan.layers, specs, errors);
-  check_groups(specs, plan.layers, "layers", errors);
-  plan.phases.push_back({0, 0, specs});
+  Specs specs(options.base, plan.layers);
+  specs.apply(options.layers, "layers", errors);
+  specs.check(errors);
+  plan.phases.push_back({0, 0, specs.all()});
   for (std::size_t i = 0; i < options.phases.size(); ++i) {
     const QuantPhase& phase = options.phases[i];
     const std::string key = "phases[" + std::to_string(i) + "]";
@@ -165,9 +201,9 @@ QuantPlan resolve_quant_plan(const QuantOptions& options, std::vector<LayerInfo>
     if (total_steps > 0 && at >= total_steps) {
       errors.add(key + ".at", "is step ", at, ", but the run has ", total_steps, " steps");
     }
-    apply_patches(phase.layers, key + ".layers", plan.layers, specs, errors);
-    check_groups(specs, plan.layers, key + ".layers", errors);
-    plan.phases.push_back({at, ramp, specs});
+    specs.apply(phase.layers, key + ".layers", errors);
+    specs.check(errors);
+    plan.phases.push_back({at, ramp, specs.all()});
   }
   return plan;
 }

@@ -9,21 +9,35 @@ void check_not_negative(Errors& errors, const char* key, double value) {
   }
 }
 
+// Far above any run, and low enough that rounding tokens up to steps cannot overflow.
+constexpr int64_t kMostCount = 1'000'000'000'000'000;
+constexpr int64_t kMostAccumulate = 1'000'000;
+constexpr int64_t kMostThreads = 4096;
+
+void check_count(Errors& errors, const char* key, int64_t value) {
+  if (value < 0 || value > kMostCount) {
+    errors.add(key, "must be 0 to ", kMostCount, ", got ", value);
+  }
+}
+
 }  // namespace
 
 void RunOptions::validate(Errors& errors) const {
   check_not_negative(errors, "seed", static_cast<double>(seed));
-  check_not_negative(errors, "steps", static_cast<double>(steps));
-  check_not_negative(errors, "tokens", static_cast<double>(tokens));
+  check_count(errors, "steps", steps);
+  check_count(errors, "tokens", tokens);
   check_not_negative(errors, "minutes", minutes);
   check_not_negative(errors, "threads", static_cast<double>(threads));
+  if (threads > kMostThreads) {
+    errors.add("threads", "must be 0 (all cores) to ", kMostThreads, ", got ", threads);
+  }
   if (steps == 0 && tokens == 0) {
     errors.add("steps", "how long? give run.steps or run.tokens");
   } else if (steps > 0 && tokens > 0) {
     errors.add("steps", "give one of run.steps and run.tokens, not both");
   }
-  if (accumulate < 1) {
-    errors.add("accumulate", "must be at least 1, got ", accumulate);
+  if (accumulate < 1 || accumulate > kMostAccumulate) {
+    errors.add("accumulate", "must be 1 to ", kMostAccumulate, ", got ", accumulate);
   }
 }
 

@@ -1,0 +1,71 @@
+// The fragments in configs/ decode on their own, and each says what its name promises.
+#include "config/bad_configs.h"
+#include "config/config.h"
+#include "run/run.h"
+#include "support/catch.h"
+
+namespace setun {
+namespace {
+
+const std::filesystem::path kConfigs = SETUN_SOURCE_DIR "/configs";
+
+RunConfig with_fragments(const std::string& names) {
+  static const test::TempDir folder;
+  if (!std::filesystem::exists(folder / "configs")) {
+    std::filesystem::create_directory_symlink(kConfigs, folder / "configs");
+  }
+  test::write_text(folder / "recipe.yaml",
+                   "include: [" + names + "]\ndata: {text: a.txt}\nrun: {steps: 100}\n");
+  return config::load_recipe(folder / "recipe.yaml", {}).config;
+}
+
+TEST_CASE("every fragment decodes and passes the checks", "[config]") {
+  int count = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kConfigs)) {
+    if (!entry.is_regular_file()) {
+      continue;
+    }
+    INFO(entry.path().string());
+    CHECK(entry.path().extension() == ".yaml");
+    const RunConfig config = with_fragments(
+        std::filesystem::relative(entry.path(), kConfigs).replace_extension().string());
+    const run::CheckReport report = run::check(config);
+    for (const Errors::Finding& finding : report.errors.findings()) {
+      FAIL_CHECK(finding.key << ": " << finding.message);
+    }
+    ++count;
+  }
+  CHECK(count >= 20);
+}
+
+TEST_CASE("the b1.58 fragments differ in granularity only", "[config]") {
+  const QuantOptions tensor = with_fragments("quant/b158").quant;
+  CHECK(tensor.base.weight == WeightQuantSpec{.scheme = WeightScheme::kAbsmean});
+  CHECK(tensor.base.activation == ActivationQuantSpec{.scheme = ActivationScheme::kAbsmax});
+  QuantOptions row = tensor, group = tensor;
+  row.base.weight.granularity = Granularity::kRow;
+  group.base.weight.granularity = Granularity::kGroup;
+  group.base.weight.group_size = 128;
+  CHECK(with_fragments("quant/b158_row").quant == row);
+  CHECK(with_fragments("quant/b158_g128").quant == group);
+}
+
+TEST_CASE("quantization fragments write every field, so that one replaces another whole",
+          "[config]") {
+  const QuantOptions tensor = with_fragments("quant/b158").quant;
+  CHECK(with_fragments("quant/b158_g128, quant/b158").quant == tensor);
+  CHECK(with_fragments("quant/b158_row, quant/b158").quant == tensor);
+  CHECK_FALSE(with_fragments("quant/b158_g128, quant/none").quant.base.quantizes());
+  CHECK(with_fragments("quant/none").quant == QuantOptions{});
+}
+
+TEST_CASE("schedule fragments are what they are named", "[config]") {
+  for (const auto& [kind, name] : EnumNames<ScheduleKind>::table) {
+    if (kind != ScheduleKind::kPolynomial) {
+      CHECK(with_fragments("schedule/" + std::string(name)).schedule.kind == kind);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace setun
