@@ -70,9 +70,8 @@ class ValueDecoder {
       out = node_.scalar;
       return;
     }
-    expected("a text", node_.kind == Node::Kind::kMap
-                           ? "; a text that holds ': ' needs quotes inside the value"
-                           : "");
+    expected("a text",
+             node_.kind == Node::Kind::kMap ? "; a text with ': ' in it needs quotes" : "");
   }
   template <class E>
   requires std::is_enum_v<E>

@@ -136,7 +136,7 @@ void apply_override(Node& root, const std::string& text) {
                   ": the recipe gives no list ", step.key,
                   " to change an element of; give the whole list, ", step.key, "=[...]");
       SETUN_CHECK(index < at->list.size(), "command line: ", path, ": the recipe's list ", step.key,
-                  " has ", at->list.size(), " elements, the first is [0]");
+                  " has no element ", index, "; its length is ", at->list.size());
       at = &at->list[index];
     }
   }

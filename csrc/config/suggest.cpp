@@ -75,6 +75,9 @@ std::string meant_key(const std::string& path, const std::vector<std::string>& k
   const std::size_t dot = path.rfind('.');
   const std::string prefix = dot == std::string::npos ? "" : path.substr(0, dot + 1);
   const std::string name = path.substr(prefix.size());
+  if (const std::string elsewhere = only_key(name); !elsewhere.empty()) {
+    return elsewhere;
+  }
   const std::string near = nearest_name(name, known);
   if (!near.empty()) {
     return prefix + near;
@@ -83,7 +86,7 @@ std::string meant_key(const std::string& path, const std::vector<std::string>& k
   if (std::find(known.begin(), known.end(), ours) != known.end()) {
     return prefix + ours;
   }
-  return only_key(ours.empty() ? name : ours);
+  return ours.empty() ? "" : only_key(ours);
 }
 
 }  // namespace setun::config

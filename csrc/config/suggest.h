@@ -1,5 +1,5 @@
-// What a person who wrote an unknown key probably meant: a misspelt neighbour, the name other
-// frameworks use, or a key of another section.
+// What a person who wrote an unknown key probably meant: a key of another section, a misspelt
+// neighbour, or the name other frameworks use.
 #pragma once
 
 #include <string>

@@ -173,7 +173,8 @@ int tab_indented_line(const std::string& text, int last) {
   SETUN_CHECK(problem.msg != YAML::ErrorMsg::UNKNOWN_ANCHOR &&
                   problem.msg != YAML::ErrorMsg::ALIAS_NOT_FOUND,
               where, ": ", kAliasText);
-  fail(where, ": this is not YAML: ", problem.msg);
+  fail(where, ": this is not YAML: ", problem.msg,
+       "; is a bracket or a quote left open, or a value with [ ] { } , : # not in quotes?");
 }
 
 }  // namespace

@@ -52,11 +52,12 @@ std::vector<uint64_t> read_documents(std::span<const std::byte> bytes, const Hea
               ": the document table is damaged (checksum differs); prepare the data again");
   std::vector<uint64_t> starts(header.document_count);
   std::memcpy(starts.data(), bytes.data(), bytes.size());
-  SETUN_CHECK(!starts.empty() && starts.front() == 0, name, ": the first document must start at token 0");
+  SETUN_CHECK(!starts.empty() && starts.front() == 0, name,
+              ": the first document must start at token 0");
   for (std::size_t i = 1; i < starts.size(); ++i) {
     SETUN_CHECK(starts[i] > starts[i - 1] && starts[i] < header.token_count, name, ": document ", i,
-                " starts at token ", starts[i], ", expected more than ", starts[i - 1], " and less than ",
-                header.token_count);
+                " starts at token ", starts[i], ", expected more than ", starts[i - 1],
+                " and less than ", header.token_count);
   }
   return starts;
 }
@@ -78,8 +79,9 @@ Parsed parse_setun(std::span<const std::byte> bytes, const std::string& name) {
               " documents, which cannot be");
   const uint64_t payload = header.token_count * header.width;
   const uint64_t expected = sizeof(Header) + padded(payload) + 8 * header.document_count;
-  SETUN_CHECK(bytes.size() == expected, name, ": has ", bytes.size(), " bytes, its header promises ",
-              expected, "; it is truncated or damaged, prepare the data again");
+  SETUN_CHECK(bytes.size() == expected, name, ": has ", bytes.size(),
+              " bytes, its header promises ", expected,
+              "; it is truncated or damaged, prepare the data again");
   Parsed parsed;
   parsed.info = {.width = static_cast<TokenWidth>(header.width),
                  .vocab_id = header.vocab_id,
@@ -117,8 +119,8 @@ Parsed parse_llmc(std::span<const std::byte> bytes, int32_t magic, const std::st
               ", expected version ", wanted);
   const TokenWidth width = magic == kLlmcGpt2 ? TokenWidth::kUint16 : TokenWidth::kUint32;
   const uint64_t have = bytes.size() - kForeignHeader;
-  SETUN_CHECK(count > 0 && have == static_cast<uint64_t>(count) * static_cast<uint64_t>(width), name,
-              ": the header counts ", count, " tokens of ", static_cast<uint32_t>(width),
+  SETUN_CHECK(count > 0 && have == static_cast<uint64_t>(count) * static_cast<uint64_t>(width),
+              name, ": the header counts ", count, " tokens of ", static_cast<uint32_t>(width),
               " bytes, the file holds ", have, " bytes of them");
   return parse_foreign(bytes.subspan(kForeignHeader), width,
                        magic == kLlmcGpt2 ? "llm.c v1" : "llm.c v7", name);
@@ -138,9 +140,9 @@ Parsed parse(std::span<const std::byte> bytes, std::optional<TokenWidth> headerl
   SETUN_CHECK(headerless.has_value(), name,
               ": no known token file (no Setun or llm.c magic); for a headerless file set "
               "data.token_dtype to uint16 or uint32");
-  return parse_foreign(bytes, *headerless,
-                       *headerless == TokenWidth::kUint16 ? "headerless uint16" : "headerless uint32",
-                       name);
+  return parse_foreign(
+      bytes, *headerless,
+      *headerless == TokenWidth::kUint16 ? "headerless uint16" : "headerless uint32", name);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// Token files. Written: the Setun shard (magic "SETUNTOK", version, dtype, vocabulary id and size, token count,
-// document starts, CRC-32C). Read: that, llm.c v1 and v7 (256 int32 header) and headerless nanoGPT files.
-// Torch-free; the reader maps the file and checks every length against its size. Byte layout: docs/formats.md.
+// Token files. Written: the Setun shard (magic "SETUNTOK", version, dtype, vocabulary id and size,
+// token count, document starts, CRC-32C). Read: that, llm.c v1 and v7 (256 int32 header) and
+// headerless nanoGPT files. Torch-free; the reader maps the file and checks every length against
+// its size. Byte layout: docs/formats.md.
 #pragma once
 
 #include <optional>
@@ -19,8 +20,8 @@ struct ShardInfo {
   uint64_t vocab_id = 0;    // hash of the tokenizer; 0 when the file does not say
   uint64_t vocab_size = 0;  // 0 when the file does not say
   uint64_t token_count = 0;
-  uint32_t checksum = 0;    // CRC-32C of the payload (computed on first use for foreign files)
-  std::string kind;         // "setun", "llm.c v1", "llm.c v7", "headerless uint16", ...
+  uint32_t checksum = 0;  // CRC-32C of the payload (computed on first use for foreign files)
+  std::string kind;       // "setun", "llm.c v1", "llm.c v7", "headerless uint16", ...
 };
 
 class TokenShard {
@@ -51,6 +52,7 @@ class TokenShard {
 
 // Atomic: a temporary file, fsync, rename. Chooses the width from vocab_size.
 void write_token_shard(const fs::path& path, std::span<const uint32_t> tokens,
-                       std::span<const uint64_t> document_starts, uint64_t vocab_id, uint64_t vocab_size);
+                       std::span<const uint64_t> document_starts, uint64_t vocab_id,
+                       uint64_t vocab_size);
 
 }  // namespace setun::formats

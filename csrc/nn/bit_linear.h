@@ -1,5 +1,6 @@
-// BitLinear: y = Q_a(norm(x)) Q_w(W)^T, no bias (BitNet b1.58, 2402.17764 section 2; FAQ section 3). With an empty spec it is
-// a plain Linear: full precision is the same class. Caches nothing: quantized weights live in the QuantContext.
+// BitLinear: y = Q_a(norm(x)) Q_w(W)^T, no bias (BitNet b1.58, 2402.17764 section 2; FAQ section
+// 3). With an empty spec it is a plain Linear: full precision is the same class. Caches nothing:
+// quantized weights live in the QuantContext.
 #pragma once
 
 #include "nn/rms_norm.h"
@@ -11,8 +12,8 @@ namespace setun {
 struct BitLinearOptions {
   int64_t in_features = 0;
   int64_t out_features = 0;
-  int64_t layer = 0;           // index in the QuantPlan
-  bool own_norm = false;       // norm placement per_linear
+  int64_t layer = 0;      // index in the QuantPlan
+  bool own_norm = false;  // norm placement per_linear
   bool norm_gain = true;
   double norm_eps = 1e-5;
   at::ScalarType compute = at::kFloat;  // dtype of the product
@@ -29,12 +30,13 @@ struct BitLinearOptions {
 
 struct BitLinearImpl : torch::nn::Module {
   explicit BitLinearImpl(BitLinearOptions options);
-  // x_BTI [..., in] -> [..., out] in the compute dtype. Throws Error naming both widths when they differ.
+  // x_BTI [..., in] -> [..., out] in the compute dtype. Throws Error naming both widths when they
+  // differ.
   at::Tensor forward(const at::Tensor& x_BTI, QuantContext& context);
 
   BitLinearOptions options;
-  at::Tensor weight;       // fp32 latent [out, in]
-  RmsNorm norm{nullptr};   // registered as "norm" when own_norm
+  at::Tensor weight;      // fp32 latent [out, in]
+  RmsNorm norm{nullptr};  // registered as "norm" when own_norm
 };
 TORCH_MODULE(BitLinear);
 

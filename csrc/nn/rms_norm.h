@@ -1,4 +1,5 @@
-// RMSNorm over the last dimension with an optional learned gain; fp32 inside (ops::rms_norm has the formula).
+// RMSNorm over the last dimension with an optional learned gain; fp32 inside (ops::rms_norm has the
+// formula).
 #pragma once
 
 #include "nn/torch_module.h"

@@ -1,4 +1,5 @@
-// The `optim` section (AdamW, clipping, parameter groups) and the `schedule` section (learning rate, weight decay).
+// The `optim` section (AdamW, clipping, parameter groups) and the `schedule` section (learning
+// rate, weight decay).
 #pragma once
 
 #include <optional>
@@ -11,8 +12,9 @@
 
 namespace setun {
 
-// First match wins. match: a parameter name with '*' ("*.weight", "blocks.*.attn.*"), "1d" (every vector: gains),
-// "embed", or a role name (qkv, o, gate_up, down, head). A group that matches no parameter is an error.
+// First match wins. match: a parameter name with '*' ("*.weight", "blocks.*.attn.*"), "1d" (every
+// vector: gains), "embed", or a role name (qkv, o, gate_up, down, head). A group that matches no
+// parameter is an error.
 struct ParamGroupOptions {
   std::string match;
   double lr_scale = 1.0;
@@ -21,7 +23,7 @@ struct ParamGroupOptions {
 };
 
 struct OptimOptions {
-  double lr = 1e-3;           // peak of the schedule (of its first line, for two_stage)
+  double lr = 1e-3;  // peak of the schedule (of its first line, for two_stage)
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
@@ -54,12 +56,14 @@ struct EnumNames<LineShape> {
 
 struct ScheduleOptions {
   ScheduleKind kind = ScheduleKind::kCosine;
-  StepPoint warmup = StepPoint::fraction(0.02);  // linear rise from 0; step t has lr peak * t / warmup
-  double end_lr_ratio = 0.1;   // lr at the last step / peak
-  double power = 1.0;          // polynomial
-  StepPoint decay = StepPoint::fraction(0.2);    // wsd: length of the final decay
-  // two_stage (BitNet FAQ fig. 1; methods-bitnet 2.4): two lines over the WHOLE run, from their own peaks; the run jumps
-  // from the first to the second at switch, where weight decay also falls to stage2_weight_decay.
+  StepPoint warmup =
+      StepPoint::fraction(0.02);  // linear rise from 0; step t has lr peak * t / warmup
+  double end_lr_ratio = 0.1;      // lr at the last step / peak
+  double power = 1.0;             // polynomial
+  StepPoint decay = StepPoint::fraction(0.2);  // wsd: length of the final decay
+  // two_stage (BitNet FAQ fig. 1; methods-bitnet 2.4): two lines over the WHOLE run, from their own
+  // peaks; the run jumps from the first to the second at switch, where weight decay also falls to
+  // stage2_weight_decay.
   StepPoint switch_at = StepPoint::fraction(0.5);
   double stage2_lr_ratio = 2.0 / 3.0;  // second peak / first peak
   double stage2_weight_decay = 0.0;

@@ -1,6 +1,7 @@
 // What a method does to one linear layer, as plain data: activation quantizer, weight quantizer.
-// An empty spec is full precision. Torch-free, so that config and the planner see it. Formulas: quant/quantizers/.
-// A norm is not here: where norms stand is the architecture's choice (model/model_options.h), equal for both twins.
+// An empty spec is full precision. Torch-free, so that config and the planner see it. Formulas:
+// quant/quantizers/. A norm is not here: where norms stand is the architecture's choice
+// (model/model_options.h), equal for both twins.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ enum class Role { kQkv, kO, kGateUp, kDown, kHead };
 
 template <>
 struct EnumNames<WeightScheme> {
-  static constexpr auto table =
-      enum_table<WeightScheme>({{WeightScheme::kNone, "none"}, {WeightScheme::kAbsmean, "absmean"}});
+  static constexpr auto table = enum_table<WeightScheme>(
+      {{WeightScheme::kNone, "none"}, {WeightScheme::kAbsmean, "absmean"}});
 };
 template <>
 struct EnumNames<ActivationScheme> {
@@ -84,9 +85,9 @@ struct LinearSpec {
 
 // A linear layer of a model, by the name its weight has in a checkpoint (without ".weight").
 struct LayerInfo {
-  std::string name;   // "blocks.3.attn.q"
+  std::string name;  // "blocks.3.attn.q"
   Role role;
-  int64_t block;      // -1 outside the blocks
+  int64_t block;  // -1 outside the blocks
   int64_t out_features;
   int64_t in_features;
 };

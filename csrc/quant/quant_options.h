@@ -1,5 +1,6 @@
-// The `quant` section: a default spec, ordered layer patches (later wins), and phases that change specs during a run.
-// Torch-free. quant/quant_plan.h turns it into one LinearSpec per layer and phase before training starts.
+// The `quant` section: a default spec, ordered layer patches (later wins), and phases that change
+// specs during a run. Torch-free. quant/quant_plan.h turns it into one LinearSpec per layer and
+// phase before training starts.
 #pragma once
 
 #include <optional>
@@ -35,7 +36,8 @@ struct SpecPatch {
   LinearSpec apply(LinearSpec spec) const;
 };
 
-// match: a role ("down"), a role with a block range ("down[0..3]", both ends included; "qkv[2]"), a layer name
+// match: a role ("down"), a role with a block range ("down[0..3]", both ends included; "qkv[2]"), a
+// layer name
 // ("blocks.3.attn.q"), or a name with '*'. A match that hits no layer is an error.
 struct LayerPatch {
   std::string match;
@@ -43,8 +45,9 @@ struct LayerPatch {
   bool operator==(const LayerPatch&) const = default;
 };
 
-// From step `at` on, the patches apply on top of the phase before. During the first `ramp` steps a layer's quantizers
-// yield (1 - lambda) * before + lambda * after with lambda rising linearly from 1/(ramp+1) (0 steps: at once).
+// From step `at` on, the patches apply on top of the phase before. During the first `ramp` steps a
+// layer's quantizers yield (1 - lambda) * before + lambda * after with lambda rising linearly from
+// 1/(ramp+1) (0 steps: at once).
 struct QuantPhase {
   StepPoint at;
   StepPoint ramp;
@@ -53,7 +56,8 @@ struct QuantPhase {
 };
 
 struct QuantOptions {
-  LinearSpec base;  // YAML key `default`: every linear inside the blocks (qkv, o, gate_up, down); never the head
+  LinearSpec base;  // YAML key `default`: every linear inside the blocks (qkv, o, gate_up, down);
+                    // never the head
   std::vector<LayerPatch> layers;
   std::vector<QuantPhase> phases;
   bool operator==(const QuantOptions&) const = default;

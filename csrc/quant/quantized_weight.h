@@ -1,5 +1,5 @@
-// The result of quantizing a weight once: codes and scale (for metrics, export, integer kernels) and the value used in
-// products.
+// The result of quantizing a weight once: codes and scale (for metrics, export, integer kernels)
+// and the value used in products.
 #pragma once
 
 #include <ATen/core/Tensor.h>

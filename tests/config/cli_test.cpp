@@ -47,7 +47,7 @@ TEST_CASE("mistakes on the command line exit with 2 and one message", "[cli]") {
       {"train recipes/quickstart.yaml model.layers=0",
        "command line: model.layers: must be 1 to 10000, got 0\n"},
       {"train recipes/quickstart.yaml run.output=",
-       "run.output: missing; name the run folder, e.g. run.output=runs/my_run\n"},
+       "run.output: missing; name the run folder, e.g. run.output=runs/first\n"},
       {"eval nowhere",
        "nowhere: no such recipe or run folder; expected a YAML file such as "
        "recipes/quickstart.yaml\n"},

@@ -1,4 +1,5 @@
-// A BitLinear forward through an installed Setun: weights and inputs whose product is known by hand.
+// A BitLinear forward through an installed Setun: weights and inputs whose product is known by
+// hand.
 #include <ATen/ops/tensor.h>
 
 #include <cmath>
