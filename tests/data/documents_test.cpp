@@ -2,6 +2,7 @@
 #include "data/documents.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "support/catch.h"
 
 namespace setun {
