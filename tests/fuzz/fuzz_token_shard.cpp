@@ -1,6 +1,7 @@
-// The token shard reader on hostile files: Setun shards, llm.c and headerless files, as they are and with the header's
-// checksums made right (so that mutations reach past them). A shard it accepts can be read to the last token. The first
-// byte of the input says whether and how wide a headerless file is.
+// The token shard reader on hostile files: Setun shards, llm.c and headerless files, as they are
+// and with the header's checksums made right (so that mutations reach past them). A shard it
+// accepts can be read to the last token. The first byte of the input says whether and how wide a
+// headerless file is.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,7 +21,8 @@ using namespace setun;
 class MemoryFile {
  public:
   explicit MemoryFile(std::span<const std::byte> bytes) : descriptor_(memfd_create("shard", 0)) {
-    if (descriptor_ < 0 || write(descriptor_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
+    if (descriptor_ < 0 ||
+        write(descriptor_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
       std::abort();
     }
   }
@@ -57,8 +59,8 @@ void read(std::span<const std::byte> bytes, std::optional<formats::TokenWidth> h
   }
 }
 
-// The layout of docs/formats.md: the header's own checksum at byte 60 covers the 60 bytes before it, the document
-// table's at byte 52 what follows the padded tokens.
+// The layout of docs/formats.md: the header's own checksum at byte 60 covers the 60 bytes before
+// it, the document table's at byte 52 what follows the padded tokens.
 void read_with_right_checksums(std::span<const std::byte> bytes) {
   constexpr std::size_t kHeader = 64;
   if (bytes.size() < kHeader) {

@@ -1,8 +1,10 @@
 // Ten steps under a fixed seed, compared exactly with the committed curve of this (LibTorch
-// version, ATen CPU capability, Setun path): a refactor changes no bit. On a machine the file does
-// not list, two processes are compared with each other and the committed curves within 1e-3, and
-// the test says so. To record a machine, or a wanted change of numerics, put the losses that the
-// failing test prints into tests/golden/loss_curves.json, in a commit that says why they changed.
+// version, ATen CPU capability, Setun path, processor model): a refactor changes no bit. The model
+// is in the key because the matrix libraries choose their blocking, and so the order of sums, by
+// it. On a machine the file does not list, two processes are compared with each other and the
+// committed curves within 1e-3, and the test says so. To record a machine, or a wanted change of
+// numerics, put the losses that the failing test prints into tests/recipes/loss_curves.json, in a
+// commit that says why they changed.
 #include <ATen/Version.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -20,9 +22,22 @@ namespace {
 
 const std::filesystem::path kSource = SETUN_SOURCE_DIR;
 
+// The first value of `field` in /proc/cpuinfo, "" when it is not there (other architectures).
+std::string cpu_field(const std::string& field) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.rfind(field + "\t", 0) == 0 && colon != std::string::npos) {
+      return line.substr(colon + 2);
+    }
+  }
+  return "";
+}
+
 std::string machine_key() {
   return std::string(TORCH_VERSION) + " " + at::get_cpu_capability() + " " +
-         std::string(enum_name(best_cpu_path()));
+         std::string(enum_name(best_cpu_path())) + " " + cpu_field("vendor_id") + " " +
+         cpu_field("cpu family") + "/" + cpu_field("model");
 }
 
 // Trains ten steps of a recipe in a process of its own and returns the logged losses.
@@ -49,7 +64,7 @@ std::vector<double> ten_losses(const std::string& recipe, const std::filesystem:
 
 void compare_curve(const std::string& recipe) {
   const auto file =
-      nlohmann::json::parse(test::read_text(kSource / "tests/golden/loss_curves.json"));
+      nlohmann::json::parse(test::read_text(kSource / "tests/recipes/loss_curves.json"));
   const test::TempDir folder;
   const std::vector<double> now = ten_losses(recipe, folder / "first");
   const std::string key = machine_key();
@@ -58,7 +73,9 @@ void compare_curve(const std::string& recipe) {
     CHECK(now == file.at(recipe).at(key).get<std::vector<double>>());
     return;
   }
-  WARN("no committed curve for \"" << key << "\": comparing two processes, and within 1e-3");
+  WARN("no committed curve for \"" << key
+                                   << "\": comparing two processes, and within 1e-3; its curve is "
+                                   << nlohmann::json(now).dump());
   CHECK(now == ten_losses(recipe, folder / "second"));
   for (const auto& [machine, curve] : file.at(recipe).items()) {
     for (std::size_t i = 0; i < now.size(); ++i) {
