@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "bench/plain_decoder.h"
 #include "loss/cross_entropy.h"
+#include "quant/projected_weights.h"
 #include "run/assemble.h"
 
 namespace setun::bench {
@@ -44,10 +45,16 @@ Arm setun_arm(RunConfig config, bool quantized) {
   const int64_t vocab = run::planned_vocab(config);
   auto model = std::make_shared<run::AssembledModel>(run::assemble_model(config, vocab));
   std::shared_ptr<AdamW> optimizer = run::make_optimizer(config, *model);
+  std::vector<at::Tensor> weights;
+  for (const NamedLinear& item : linear_layers(model->model)) {
+    weights.push_back(item.linear->weight);
+  }
+  auto projected = std::make_shared<ProjectedWeights>(*model->context, weights);
   const at::Tensor tokens = random_tokens(config, vocab);
   StepState state;
   state.phase = model->context->plan().phase_at(run::total_steps(config) - 1);
   state.step = run::total_steps(config) - 1;
+  projected->project(state);
   return [=] {
     model->context->begin_step(state);
     const at::Tensor logits = model->model->forward(
@@ -56,9 +63,13 @@ Arm setun_arm(RunConfig config, bool quantized) {
     const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
     (loss.sum / static_cast<double>(loss.valid)).backward();
     model->context->backward_to_latents();
+    projected->backward_to_latents();
     optimizer->clip_grad_norm(config.optim.clip_norm);
+    projected->before_step();
     optimizer->step(1e-3, 0.1);
+    projected->after_step();
     model->context->invalidate();
+    projected->project(state);
   };
 }
 

@@ -15,6 +15,10 @@ namespace setun::config {
 template <class O, class T>
 concept Is = std::same_as<std::remove_const_t<O>, T>;
 
+// A spec, or the patch that has the same keys.
+template <class O, class Spec, class Patch>
+concept IsEither = Is<O, Spec> || Is<O, Patch>;
+
 template <class V>
 void visit_fields(V& v, Is<NormOptions> auto& o) {
   v("placement", o.placement, "where RMSNorms stand");
@@ -113,16 +117,20 @@ void visit_fields(V& v, Is<ScheduleOptions> auto& o) {
 }
 
 template <class V>
-void visit_fields(V& v, Is<WeightQuantSpec> auto& o) {
+void visit_fields(V& v, IsEither<WeightQuantSpec, WeightQuantPatch> auto& o) {
   v("scheme", o.scheme, "weight quantizer");
   v("granularity", o.granularity, "what shares a scale: tensor, row or group");
   v("group_size", o.group_size, "columns per scale; with granularity group");
   v("estimator", o.estimator, "gradient through the quantizer");
   v("eps", o.eps, "smallest scale");
+  v("storage", o.storage,
+    "what the parameter holds between steps: latent, or projected on the grid (the latent is kept "
+    "beside the optimizer's "
+    "moments); the same in every phase");
 }
 
 template <class V>
-void visit_fields(V& v, Is<ActivationQuantSpec> auto& o) {
+void visit_fields(V& v, IsEither<ActivationQuantSpec, ActivationQuantPatch> auto& o) {
   v("scheme", o.scheme, "activation quantizer");
   v("bits", o.bits, "2 to 8");
   v("granularity", o.granularity, "what shares a scale: token");
@@ -131,31 +139,7 @@ void visit_fields(V& v, Is<ActivationQuantSpec> auto& o) {
 }
 
 template <class V>
-void visit_fields(V& v, Is<LinearSpec> auto& o) {
-  v("weight", o.weight, "weights");
-  v("activation", o.activation, "inputs");
-}
-
-template <class V>
-void visit_fields(V& v, Is<WeightQuantPatch> auto& o) {
-  v("scheme", o.scheme, "weight quantizer");
-  v("granularity", o.granularity, "what shares a scale: tensor, row or group");
-  v("group_size", o.group_size, "columns per scale; with granularity group");
-  v("estimator", o.estimator, "gradient through the quantizer");
-  v("eps", o.eps, "smallest scale");
-}
-
-template <class V>
-void visit_fields(V& v, Is<ActivationQuantPatch> auto& o) {
-  v("scheme", o.scheme, "activation quantizer");
-  v("bits", o.bits, "2 to 8");
-  v("granularity", o.granularity, "what shares a scale: token");
-  v("estimator", o.estimator, "gradient through the quantizer");
-  v("eps", o.eps, "smallest absolute maximum");
-}
-
-template <class V>
-void visit_fields(V& v, Is<SpecPatch> auto& o) {
+void visit_fields(V& v, IsEither<LinearSpec, SpecPatch> auto& o) {
   v("weight", o.weight, "weights");
   v("activation", o.activation, "inputs");
 }

@@ -124,10 +124,13 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
   SizeEstimate size;
   size.embedding_parameters = options.vocab_size * options.hidden;
   size.parameters = size.embedding_parameters + gain_parameters(options, layers);
-  double scale_bytes = 0;
+  double scale_bytes = 0, kept_latents = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     const int64_t weights = layers[i].out_features * layers[i].in_features;
     size.parameters += weights;
+    if (specs[i].weight.storage == WeightStorage::kProjected) {
+      kept_latents += static_cast<double>(weights);
+    }
     if (specs[i].weight.scheme != WeightScheme::kNone) {
       size.ternary_parameters += weights;
       scale_bytes += kFp32Bytes * static_cast<double>(scale_count(layers[i], specs[i].weight));
@@ -137,6 +140,7 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
   const auto all = static_cast<double>(size.parameters);
   size.packed_bytes = kTernaryBytes * ternary + scale_bytes + kPlainBytes * (all - ternary);
   size.training_bytes = kOptimizerBytes * all + (kFp32Bytes + kCodeBytes) * ternary +
+                        kFp32Bytes * kept_latents +
                         activation_bytes(options, specs, batch, context, recompute_blocks);
   return size;
 }

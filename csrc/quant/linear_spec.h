@@ -16,6 +16,9 @@ enum class WeightScheme { kNone, kAbsmean };
 enum class ActivationScheme { kNone, kAbsmax };
 enum class Granularity { kTensor, kRow, kGroup, kToken };
 enum class Estimator { kSte };
+// What a weight parameter holds between optimizer steps: the latent, or its projection on the grid
+// (the latent is then kept beside the optimizer's moments: quant/projected_weights.h).
+enum class WeightStorage { kLatent, kProjected };
 
 // The part a linear layer plays; quant.layers and parameter groups address layers by it.
 enum class Role { kQkv, kO, kGateUp, kDown, kHead };
@@ -42,6 +45,11 @@ struct EnumNames<Estimator> {
   static constexpr auto table = enum_table<Estimator>({{Estimator::kSte, "ste"}});
 };
 template <>
+struct EnumNames<WeightStorage> {
+  static constexpr auto table = enum_table<WeightStorage>(
+      {{WeightStorage::kLatent, "latent"}, {WeightStorage::kProjected, "projected"}});
+};
+template <>
 struct EnumNames<Role> {
   static constexpr auto table = enum_table<Role>({{Role::kQkv, "qkv"},
                                                   {Role::kO, "o"},
@@ -55,7 +63,8 @@ struct WeightQuantSpec {
   Granularity granularity = Granularity::kTensor;
   int64_t group_size = 0;  // columns per scale; only with granularity group
   Estimator estimator = Estimator::kSte;
-  double eps = 1e-5;  // the scale is max(statistic, eps)
+  double eps = 1e-5;                               // the scale is max(statistic, eps)
+  WeightStorage storage = WeightStorage::kLatent;  // the same in every phase
 
   bool operator==(const WeightQuantSpec&) const = default;
   void validate(Errors& errors) const;

@@ -31,6 +31,7 @@ QuantizedWeight weight_of(const at::Tensor& latent, const WeightQuantSpec& spec)
 QuantContext::QuantContext(QuantPlan plan)
     : plan_(std::move(plan)),
       entries_(plan_.layers.size()),
+      latents_(plan_.layers.size()),
       clip_share_(plan_.layers.size(), -1.0) {
   SETUN_ASSERT(!plan_.phases.empty(), "a plan has at least one phase");
 }
@@ -60,22 +61,26 @@ const QuantizedWeight& QuantContext::quantized(int64_t layer, const at::Tensor& 
   }
   const c10::NoGradGuard no_grad;
   const ActiveSpec active = spec(layer);
-  entry.latent = latent_OI;
+  const at::Tensor& kept = latents_[static_cast<std::size_t>(layer)];
+  entry.latent = kept.defined() ? kept : latent_OI;
   entry.ready = true;
   if (!has_weight_quantizer(active)) {
     entry.weight = {};
     return entry.weight;
   }
   ++quantize_count_;
-  entry.weight = weight_of(latent_OI, active.now->weight);
+  entry.weight = weight_of(entry.latent, active.now->weight);
   if (active.before != nullptr && active.before->weight != active.now->weight) {
-    entry.weight.value =
-        blend(weight_of(latent_OI, active.before->weight).value, entry.weight.value, active.ramp);
+    entry.weight.value = blend(weight_of(entry.latent, active.before->weight).value,
+                               entry.weight.value, active.ramp);
   }
   return entry.weight;
 }
 
 at::Tensor QuantContext::weight(int64_t layer, const at::Tensor& latent_OI) {
+  if (spec(layer).now->weight.storage == WeightStorage::kProjected) {
+    return latent_OI;
+  }
   const QuantizedWeight& quantized_weight = quantized(layer, latent_OI);
   if (!quantized_weight.value.defined()) {
     return latent_OI;
@@ -130,6 +135,10 @@ void QuantContext::backward_to_latents() {
         latent_gradient.defined() ? latent_gradient.add(gradient) : std::move(gradient);
     entry.leaf.mutable_grad().reset();
   }
+}
+
+void QuantContext::set_latent(int64_t layer, at::Tensor latent_OI) {
+  latents_[static_cast<std::size_t>(layer)] = std::move(latent_OI);
 }
 
 void QuantContext::invalidate() {

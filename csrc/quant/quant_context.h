@@ -33,9 +33,9 @@ class QuantContext {
   };
   ActiveSpec spec(int64_t layer) const;
 
-  // The weight to multiply with: the latent itself when the layer has no weight quantizer, else the
-  // step's value (a leaf that requires grad when grad mode is on and the latent does). Quantizes on
-  // first use.
+  // The weight to multiply with: the parameter itself when the layer has no weight quantizer or
+  // holds projected weights, else the step's value (a leaf that requires grad when grad mode is on
+  // and the latent does). Quantizes on first use.
   at::Tensor weight(int64_t layer, const at::Tensor& latent_OI);
 
   // Activation fake quantization of a layer's input under the active spec, ramp included.
@@ -52,6 +52,10 @@ class QuantContext {
   // Codes and scale of this step for a layer (quantizes when needed); undefined tensors without a
   // weight quantizer.
   const QuantizedWeight& quantized(int64_t layer, const at::Tensor& latent_OI);
+
+  // The latent of a layer whose parameter holds its projection (weight.storage: projected): what
+  // quantized() reads.
+  void set_latent(int64_t layer, at::Tensor latent_OI);
 
   // Times a weight was quantized since construction: tests prove that micro-batches and evaluation
   // share codes.
@@ -80,6 +84,7 @@ class QuantContext {
   StepState state_;
   SharedInput shared_;
   std::vector<Entry> entries_;
+  std::vector<at::Tensor> latents_;  // by layer; undefined: the latent is the parameter
   std::vector<double> clip_share_;
   bool collect_clip_share_ = false;
   int64_t quantize_count_ = 0;

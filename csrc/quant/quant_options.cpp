@@ -31,6 +31,7 @@ LinearSpec SpecPatch::apply(LinearSpec spec) const {
   set(spec.weight.group_size, weight.group_size);
   set(spec.weight.estimator, weight.estimator);
   set(spec.weight.eps, weight.eps);
+  set(spec.weight.storage, weight.storage);
   set(spec.activation.scheme, activation.scheme);
   set(spec.activation.bits, activation.bits);
   set(spec.activation.granularity, activation.granularity);

@@ -18,6 +18,7 @@ struct WeightQuantPatch {
   std::optional<Granularity> granularity;
   std::optional<int64_t> group_size;
   std::optional<Estimator> estimator;
+  std::optional<WeightStorage> storage;
   std::optional<double> eps;
   bool operator==(const WeightQuantPatch&) const = default;
 };

@@ -155,6 +155,30 @@ class Specs {
   std::set<std::string> reported_;
 };
 
+// Latents that move between the parameter and the optimizer in the middle of a run would be a
+// conversion, not a phase; projected weights that no phase quantizes would be an option without
+// effect.
+void check_storage(const QuantPlan& plan, Errors& errors) {
+  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+    const WeightStorage first = plan.phases.front().specs[i].weight.storage;
+    bool quantized = false;
+    for (const QuantPlan::Phase& phase : plan.phases) {
+      quantized = quantized || phase.specs[i].weight.scheme != WeightScheme::kNone;
+      if (phase.specs[i].weight.storage != first) {
+        errors.add("phases", "weight.storage of ", plan.layers[i].name, " changes at step ",
+                   phase.first_step, "; set it once, in quant.default or quant.layers");
+        return;
+      }
+    }
+    if (first == WeightStorage::kProjected && !quantized) {
+      errors.add(
+          "default.weight.storage", "is projected for ", plan.layers[i].name,
+          ", whose weights no phase quantizes; set a weight scheme for it, or storage: latent");
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 int64_t QuantPlan::phase_at(int64_t step) const {
@@ -205,6 +229,7 @@ QuantPlan resolve_quant_plan(const QuantOptions& options, std::vector<LayerInfo>
     specs.check(errors);
     plan.phases.push_back({at, ramp, specs.all()});
   }
+  check_storage(plan, errors);
   return plan;
 }
 

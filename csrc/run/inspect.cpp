@@ -41,6 +41,17 @@ double print_codes(const at::Tensor& weight, const WeightQuantSpec& spec) {
   return total / 4 + 4 * static_cast<double>(q.scale.numel());
 }
 
+// What the codes are made of: of projected weights, the latent that the checkpoint keeps beside the
+// optimizer's moments.
+const at::Tensor& latent_of(const NamedTensor& weight, const Checkpoint& checkpoint) {
+  for (const NamedTensor& item : checkpoint.optimizer) {
+    if (item.name == weight.name + ".latent") {
+      return item.tensor;
+    }
+  }
+  return weight.tensor;
+}
+
 void inspect_safetensors(const fs::path& path) {
   const formats::SafetensorsFile file(path);
   double bytes = 0;
@@ -84,7 +95,7 @@ void inspect(const std::string& path) {
     stored += static_cast<double>(item.tensor.nbytes());
     const auto spec = quantized.find(item.name);
     packed += spec == quantized.end() ? 2 * static_cast<double>(item.tensor.numel())
-                                      : print_codes(item.tensor, spec->second);
+                                      : print_codes(latent_of(item, checkpoint), spec->second);
     std::cout << "\n";
   }
   std::cout << thousands(parameters) << " parameters, " << human_bytes(stored)

@@ -26,6 +26,14 @@ uint64_t step_key(uint64_t seed, int64_t step) {
   return z ^ (z >> 31);
 }
 
+std::vector<at::Tensor> weights_of(const std::vector<NamedLinear>& linears) {
+  std::vector<at::Tensor> weights;
+  for (const NamedLinear& item : linears) {
+    weights.push_back(item.linear->weight);
+  }
+  return weights;
+}
+
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 }  // namespace
@@ -34,7 +42,8 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options)
     : parts_(parts),
       options_(std::move(options)),
       layer_metrics_(parts_.context.plan().layers),
-      linears_(linear_layers(parts_.model)) {}
+      linears_(linear_layers(parts_.model)),
+      projected_(parts_.context, weights_of(linears_)) {}
 
 StepState Trainer::state_at(int64_t step) const {
   const int64_t at = std::min(step, options_.total_steps - 1);  // evaluation after the last step
@@ -53,6 +62,7 @@ TrainResult Trainer::run(const std::atomic<bool>& stop_requested) {
   const Clock::time_point start = Clock::now();
   TrainResult result;
   parts_.checkpoints.remove_leftovers();
+  projected_.project(state_at(step_));
   while (step_ < options_.total_steps) {
     if (stop_requested.load()) {
       result.reason = StopReason::kSignal;
@@ -98,6 +108,7 @@ void Trainer::train_step() {
   const double loss = forward_backward(micro_batches);
   // 3. Gradients of the latent weights: each estimator once per step.
   parts_.context.backward_to_latents();
+  projected_.backward_to_latents();
   last_grad_norm_ = parts_.optimizer.clip_grad_norm(options_.optim.clip_norm);
   std::vector<LayerRecord> layers;
   if (layer_record) {
@@ -106,6 +117,7 @@ void Trainer::train_step() {
   // 4. Update.
   update(loss, state);
   step_ += 1;
+  projected_.project(state_at(step_));
   int64_t step_tokens = 0;
   for (const Batch& batch : micro_batches) {
     step_tokens += batch.tokens_BT.numel();
@@ -146,7 +158,9 @@ double Trainer::forward_backward(const std::vector<Batch>& micro_batches) {
 
 void Trainer::update(double loss, const StepState& state) {
   if (std::isfinite(loss) && std::isfinite(last_grad_norm_)) {
+    projected_.before_step();
     parts_.optimizer.step(state.lr, state.weight_decay);
+    projected_.after_step();
     parts_.context.invalidate();
     return;
   }
@@ -242,6 +256,17 @@ std::vector<NamedTensor> Trainer::model_tensors() const {
   return tensors;
 }
 
+std::vector<NamedTensor> Trainer::optimizer_tensors() const {
+  std::vector<NamedTensor> tensors;
+  for (const NamedParameter& item : parts_.optimizer.state()) {
+    tensors.push_back({item.name, item.tensor});
+  }
+  for (const auto& [name, latent] : projected_.state()) {
+    tensors.push_back({name, latent});
+  }
+  return tensors;
+}
+
 void Trainer::save() {
   parts_.metrics.flush();
   Checkpoint checkpoint;
@@ -254,9 +279,7 @@ void Trainer::save() {
   checkpoint.best_step = best_step_;
   checkpoint.config_yaml = options_.config_yaml;
   checkpoint.model = model_tensors();
-  for (const NamedParameter& item : parts_.optimizer.state()) {
-    checkpoint.optimizer.push_back({item.name, item.tensor});
-  }
+  checkpoint.optimizer = optimizer_tensors();
   checkpoint.metrics = layer_metrics_.state();
   checkpoint.extra = {{"interval.loss_sum", exact_text(interval_.loss_sum)},
                       {"interval.steps", std::to_string(interval_.steps)},
@@ -271,11 +294,7 @@ void Trainer::save() {
 
 void Trainer::resume(const Checkpoint& checkpoint) {
   restore_tensors(checkpoint.model, model_tensors(), "model");
-  std::vector<NamedTensor> optimizer;
-  for (const NamedParameter& item : parts_.optimizer.state()) {
-    optimizer.push_back({item.name, item.tensor});
-  }
-  restore_tensors(checkpoint.optimizer, optimizer, "optimizer");
+  restore_tensors(checkpoint.optimizer, optimizer_tensors(), "optimizer");
   parts_.context.invalidate();
   layer_metrics_.restore(checkpoint.metrics);
   parts_.train.seek(checkpoint.loader);

@@ -16,6 +16,7 @@
 #include "model/decoder_lm.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
+#include "quant/projected_weights.h"
 #include "train/layer_metrics.h"
 #include "train/metrics.h"
 
@@ -85,11 +86,13 @@ class Trainer {
   void evaluate_now();
   void save();
   std::vector<NamedTensor> model_tensors() const;
+  std::vector<NamedTensor> optimizer_tensors() const;
 
   TrainerParts parts_;
   TrainerOptions options_;
   LayerMetrics layer_metrics_;
   std::vector<NamedLinear> linears_;
+  ProjectedWeights projected_;
   int64_t step_ = 0;    // optimizer steps done
   int64_t tokens_ = 0;  // training tokens seen
   double last_loss_ = 0;

@@ -196,6 +196,21 @@ std::string leftover(const fs::path& run) {
   return "";
 }
 
+std::string logged_difference(const fs::path& a, const fs::path& b) {
+  if (timeless_metrics(a) != timeless_metrics(b)) {
+    return "metrics.jsonl differs:\n" + timeless_metrics(a) + "and\n" + timeless_metrics(b);
+  }
+  for (const char* file : {"layers.jsonl", "eval.jsonl"}) {
+    if (read_text(a / file) != read_text(b / file)) {
+      return std::string(file) + " differs";
+    }
+  }
+  if (timeless_csv(a) != timeless_csv(b)) {
+    return "metrics.csv differs";
+  }
+  return timeless_events(a) != timeless_events(b) ? "the event files differ" : "";
+}
+
 std::string run_difference(const fs::path& a, const fs::path& b) {
   for (const std::string& file : exact_files()) {
     if (!fs::exists(a / file) || !fs::exists(b / file)) {
@@ -205,16 +220,10 @@ std::string run_difference(const fs::path& a, const fs::path& b) {
       return file + " differs";
     }
   }
-  if (timeless_metrics(a) != timeless_metrics(b)) {
-    return "metrics.jsonl differs:\n" + timeless_metrics(a) + "and\n" + timeless_metrics(b);
-  }
   if (const std::string left = leftover(a) + leftover(b); !left.empty()) {
     return "left behind: " + left;
   }
-  if (timeless_csv(a) != timeless_csv(b)) {
-    return "metrics.csv differs";
-  }
-  return timeless_events(a) != timeless_events(b) ? "the event files differ" : "";
+  return logged_difference(a, b);
 }
 
 }  // namespace setun::test

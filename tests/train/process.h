@@ -69,6 +69,9 @@ int64_t count_lines(const std::filesystem::path& path);  // 0 when the file is a
 // "" when nothing does.
 std::string run_difference(const std::filesystem::path& a, const std::filesystem::path& b);
 
+// The same of the logged numbers alone.
+std::string logged_difference(const std::filesystem::path& a, const std::filesystem::path& b);
+
 template <class Condition>
 void wait_until(const char* what, Condition condition) {
   for (int i = 0; i < 6000; ++i) {

@@ -40,6 +40,31 @@ TEST_CASE("half a run and a new process equal the whole run, inside a phase's ra
   CHECK(run_difference(tiny.run("whole"), tiny.run("halves")) == "");
 }
 
+TEST_CASE("projected storage trains like latent storage, to the bit, and resumes", "[process]") {
+  const std::string projected = "quant.default.weight.storage=projected";
+  const TinyRun tiny;
+  tiny.finish("latent");
+  tiny.finish("projected", {projected});
+  CHECK(test::logged_difference(tiny.run("latent"), tiny.run("projected")) == "");
+  REQUIRE(Process(tiny.train("halves", {projected}), "checkpoint.after_rename:5").wait().signal ==
+          SIGKILL);
+  tiny.finish("halves", {projected});
+  CHECK(run_difference(tiny.run("projected"), tiny.run("halves")) == "");
+  const auto model = "checkpoints/step-00000024/model.safetensors";
+  CHECK(test::read_text(tiny.run("latent") / model) !=
+        test::read_text(tiny.run("projected") / model));
+}
+
+TEST_CASE("two threads resume to the bit as one does", "[process]") {
+  const TinyRun tiny;
+  tiny.finish("whole", {"run.threads=2"});
+  REQUIRE(
+      Process(tiny.train("halves", {"run.threads=2"}), "checkpoint.after_rename:5").wait().signal ==
+      SIGKILL);
+  tiny.finish("halves", {"run.threads=2"});
+  CHECK(run_difference(tiny.run("whole"), tiny.run("halves")) == "");
+}
+
 TEST_CASE("thirty kills, at fault points and at random times, change no bit", "[process][slow]") {
   const TinyRun tiny;
   const auto start = std::chrono::steady_clock::now();
