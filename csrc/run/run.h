@@ -29,6 +29,8 @@ struct TrainSummary {
   double peak_memory_bytes = 0;  // resident set of the process
   double packed_bytes = 0;
   int64_t parameters = 0;
+  double checkpoint_stall_share =
+      0;  // time training waited for saves / time of training steps, this process
 };
 // Trains, or resumes when config.run.output already holds a run. `config_yaml` is the resolved
 // recipe.

@@ -64,7 +64,8 @@ void write_summary(const fs::path& run_folder, const TrainSummary& summary) {
                                        {"tokens_per_second", summary.tokens_per_second},
                                        {"peak_memory_bytes", summary.peak_memory_bytes},
                                        {"packed_bytes", summary.packed_bytes},
-                                       {"parameters", summary.parameters}};
+                                       {"parameters", summary.parameters},
+                                       {"checkpoint_stall_share", summary.checkpoint_stall_share}};
   write_file_atomic(run_folder / "summary.json", json.dump(2) + "\n");
 }
 
@@ -83,7 +84,8 @@ std::optional<TrainSummary> read_summary(const fs::path& run_folder) {
                         .tokens_per_second = json.at("tokens_per_second"),
                         .peak_memory_bytes = json.at("peak_memory_bytes"),
                         .packed_bytes = json.at("packed_bytes"),
-                        .parameters = json.at("parameters")};
+                        .parameters = json.at("parameters"),
+                        .checkpoint_stall_share = json.at("checkpoint_stall_share")};
   } catch (const nlohmann::json::exception& problem) {
     fail(path.string(), ": is damaged (", problem.what(), "); remove it to have it written anew");
   }

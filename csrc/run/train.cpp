@@ -71,7 +71,8 @@ TrainSummary summarize(const RunConfig& config, const TrainResult& result,
                        .tokens_per_second = result.tokens_per_second,
                        .peak_memory_bytes = peak_memory(),
                        .packed_bytes = size.packed_bytes,
-                       .parameters = size.parameters};
+                       .parameters = size.parameters,
+                       .checkpoint_stall_share = result.checkpoint_stall_share};
   if (result.reason == StopReason::kFinished && config.eval.ngram > 0 && !data.validation.empty()) {
     summary.ngram_loss = ngram_loss_of(data, config.eval.ngram);
   }
@@ -88,8 +89,9 @@ void report(const RunConfig& config, const TrainSummary& summary) {
     std::cout << " (" << config.eval.ngram << "-gram model: " << summary.ngram_loss << ")";
   }
   std::cout << ", " << static_cast<int64_t>(summary.tokens_per_second) << " tokens/s, peak memory "
-            << human_bytes(summary.peak_memory_bytes) << "\nrun folder: " << config.run.output
-            << "\n";
+            << human_bytes(summary.peak_memory_bytes) << ", waited for checkpoints "
+            << 100 * summary.checkpoint_stall_share
+            << " % of the time\nrun folder: " << config.run.output << "\n";
   if (summary.reason != "finished") {
     std::cout << "everything is saved; run the same command again to resume\n";
   }

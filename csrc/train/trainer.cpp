@@ -89,6 +89,8 @@ TrainResult Trainer::run(const std::atomic<bool>& stop_requested) {
   result.validation = last_eval_;
   result.tokens_per_second =
       train_seconds_ > 0 ? static_cast<double>(process_tokens_) / train_seconds_ : 0;
+  result.checkpoint_stall_share =
+      train_seconds_ > 0 ? parts_.checkpoints.stall_seconds() / train_seconds_ : 0;
   return result;
 }
 

@@ -53,7 +53,8 @@ struct TrainResult {
   int64_t steps = 0;
   double train_loss = 0;  // of the last step
   EvalResult validation;  // after the last step; tokens == 0 when there is no validation split
-  double tokens_per_second = 0;  // of training steps alone, this process
+  double tokens_per_second = 0;       // of training steps alone, this process
+  double checkpoint_stall_share = 0;  // time spent waiting for saves / time of training steps
 };
 
 class Trainer {
