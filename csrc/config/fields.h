@@ -119,8 +119,12 @@ void visit_fields(V& v, Is<ScheduleOptions> auto& o) {
 template <class V>
 void visit_fields(V& v, IsEither<WeightQuantSpec, WeightQuantPatch> auto& o) {
   v("scheme", o.scheme, "weight quantizer");
-  v("granularity", o.granularity, "what shares a scale: tensor, row or group");
+  v("granularity", o.granularity, "what shares a scale: tensor, row, group or part");
   v("group_size", o.group_size, "columns per scale; with granularity group");
+  v("parts", o.parts, "equal parts of the matrix, a scale each; with granularity part");
+  v("parts_axis", o.parts_axis, "what granularity part divides");
+  v("rounding", o.rounding, "stochastic: draws of the step, for absmean");
+  v("blend", o.blend, "w + blend (Q(w) - w), in (0, 1]");
   v("estimator", o.estimator, "gradient through the quantizer");
   v("eps", o.eps, "smallest scale");
   v("storage", o.storage,
@@ -132,16 +136,39 @@ void visit_fields(V& v, IsEither<WeightQuantSpec, WeightQuantPatch> auto& o) {
 template <class V>
 void visit_fields(V& v, IsEither<ActivationQuantSpec, ActivationQuantPatch> auto& o) {
   v("scheme", o.scheme, "activation quantizer");
-  v("bits", o.bits, "2 to 8");
-  v("granularity", o.granularity, "what shares a scale: token");
+  v("bits", o.bits, "2 to 8; 4 for fp4");
+  v("granularity", o.granularity, "what shares a scale: token, or tensor (absmax, b1, b1_shifted)");
+  v("multiplier", o.multiplier, "factor on absmean's mean |x|");
   v("estimator", o.estimator, "gradient through the quantizer");
-  v("eps", o.eps, "smallest absolute maximum");
+  v("eps", o.eps, "smallest absolute maximum; added to absmean's mean; distance of b1 from the ends");
+}
+
+template <class V>
+void visit_fields(V& v, IsEither<RotationSpec, RotationPatch> auto& o) {
+  v("kind", o.kind, "rotation of the linear's input, after its norm");
+  v("block", o.block,
+    "order of the Hadamard matrix, a power of two from 64; 0: the largest that divides the width");
+  v("signs", o.signs, "random signs in front of the transform");
+  v("seed", o.seed, "of the signs");
+  v("of", o.of, "input: the weight is learned in the rotated basis; both: the weight is rotated too");
+}
+
+template <class V>
+void visit_fields(V& v, IsEither<SparsitySpec, SparsityPatch> auto& o) {
+  v("kind", o.kind, "which inputs of the linear stay");
+  v("keep", o.keep, "topk: share of a token's features, in (0, 1]");
+  v("n", o.n, "nm: n of every m consecutive features stay");
+  v("m", o.m, "nm: features per block; divides the width");
+  v("rescale", o.rescale, "l2: the token keeps its L2 norm");
+  v("gradient", o.gradient, "ste: as if nothing had been dropped; masked: 0 where dropped");
 }
 
 template <class V>
 void visit_fields(V& v, IsEither<LinearSpec, SpecPatch> auto& o) {
   v("weight", o.weight, "weights");
   v("activation", o.activation, "inputs");
+  v("rotation", o.rotation, "rotation of the inputs");
+  v("sparsity", o.sparsity, "sparsity of the inputs");
 }
 
 template <class V>

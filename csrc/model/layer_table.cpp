@@ -48,6 +48,8 @@ int64_t scale_count(const LayerInfo& layer, const WeightQuantSpec& spec) {
       return 1;
     case Granularity::kRow:
       return layer.out_features;
+    case Granularity::kPart:
+      return spec.parts;
     case Granularity::kGroup:
       return layer.out_features * layer.in_features / std::max<int64_t>(1, spec.group_size);
   }
@@ -60,7 +62,7 @@ int64_t scale_count(const LayerInfo& layer, const WeightQuantSpec& spec) {
 double kept_per_token(const ModelOptions& options, const std::vector<LinearSpec>& specs) {
   const Widths widths(options);
   const bool quantized =
-      !specs.empty() && specs.front().activation.scheme != ActivationScheme::kNone;
+      !specs.empty() && specs.front().changes_input();
   const NormPlacement placement = options.norm.placement;
   const bool own_norms =
       placement == NormPlacement::kPerLinear || placement == NormPlacement::kPreNormPerLinear;
@@ -115,8 +117,7 @@ std::vector<LayerInfo> layer_table(const ModelOptions& options) {
 
 SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
                            int64_t context, bool recompute_blocks) {
-  constexpr double kPlainBytes = 2;       // what is not ternary ships as bf16
-  constexpr double kTernaryBytes = 0.25;  // two bits
+  constexpr double kPlainBytes = 2;  // what has no quantizer ships as bf16
   const std::vector<LayerInfo> layers = layer_table(options);
   const std::vector<LinearSpec>& specs = plan.phases.back().specs;
   SETUN_ASSERT(specs.size() == layers.size(), "plan of another model");
@@ -124,7 +125,7 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
   SizeEstimate size;
   size.embedding_parameters = options.vocab_size * options.hidden;
   size.parameters = size.embedding_parameters + gain_parameters(options, layers);
-  double scale_bytes = 0, kept_latents = 0;
+  double scale_bytes = 0, kept_latents = 0, code_bytes = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     const int64_t weights = layers[i].out_features * layers[i].in_features;
     size.parameters += weights;
@@ -132,14 +133,15 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
       kept_latents += static_cast<double>(weights);
     }
     if (specs[i].weight.scheme != WeightScheme::kNone) {
-      size.ternary_parameters += weights;
+      size.quantized_parameters += weights;
+      code_bytes += static_cast<double>(weights) * stored_bits(specs[i].weight) / 8;
       scale_bytes += kFp32Bytes * static_cast<double>(scale_count(layers[i], specs[i].weight));
     }
   }
-  const auto ternary = static_cast<double>(size.ternary_parameters);
+  const auto quantized = static_cast<double>(size.quantized_parameters);
   const auto all = static_cast<double>(size.parameters);
-  size.packed_bytes = kTernaryBytes * ternary + scale_bytes + kPlainBytes * (all - ternary);
-  size.training_bytes = kOptimizerBytes * all + (kFp32Bytes + kCodeBytes) * ternary +
+  size.packed_bytes = code_bytes + scale_bytes + kPlainBytes * (all - quantized);
+  size.training_bytes = kOptimizerBytes * all + (kFp32Bytes + kCodeBytes) * quantized +
                         kFp32Bytes * kept_latents +
                         activation_bytes(options, specs, batch, context, recompute_blocks);
   return size;

@@ -16,7 +16,7 @@ std::vector<LayerInfo> layer_table(const ModelOptions& options);
 struct SizeEstimate {
   int64_t parameters = 0;
   int64_t embedding_parameters = 0;
-  int64_t ternary_parameters = 0;  // weights with a quantizer in the plan's last phase
+  int64_t quantized_parameters = 0;  // weights with a quantizer in the plan's last phase
   double packed_bytes = 0;  // 2 bits a ternary weight + fp32 scales; everything else at 2 bytes
   // Peak of one optimizer step: parameters, gradients, optimizer, quantized values, and what one
   // micro-batch of batch * context tokens keeps for backward. Within a factor of 1.25 of the

@@ -26,7 +26,7 @@ void ProjectedWeights::backward_to_latents() {
   for (const Weight& weight : weights_) {
     at::Tensor& gradient = weight.parameter.mutable_grad();
     if (gradient.defined()) {
-      gradient = weight_gradient(gradient, weight.latent, context_.spec(weight.layer).now->weight);
+      gradient = weight_gradient(gradient, weight.latent, *context_.spec(weight.layer).now);
     }
   }
 }

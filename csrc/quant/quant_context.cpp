@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
-#include "quant/fake_quantize.h"
 
 namespace setun {
 namespace {
@@ -13,17 +12,16 @@ at::Tensor blend(const at::Tensor& before, const at::Tensor& now, double ramp) {
   return before.mul(1 - ramp).add(now, ramp);
 }
 
-bool has_weight_quantizer(const QuantContext::ActiveSpec& spec) {
-  return spec.now->weight.scheme != WeightScheme::kNone ||
-         (spec.before != nullptr && spec.before->weight.scheme != WeightScheme::kNone);
+bool changes_weight(const QuantContext::ActiveSpec& spec) {
+  return spec.now->changes_weight() || (spec.before != nullptr && spec.before->changes_weight());
 }
 
-// What one spec makes of a latent: itself when it does not quantize weights.
-QuantizedWeight weight_of(const at::Tensor& latent, const WeightQuantSpec& spec) {
-  if (spec.scheme == WeightScheme::kNone) {
+// What one spec makes of a latent: itself when it leaves weights alone.
+QuantizedWeight weight_of(const at::Tensor& latent, const LinearSpec& spec, uint64_t draws_key) {
+  if (!spec.changes_weight()) {
     return {.codes = {}, .scale = {}, .value = latent.detach()};
   }
-  return quantize_weight(latent, spec);
+  return quantize_weight(latent, spec, draws_key);
 }
 
 }  // namespace
@@ -32,7 +30,7 @@ QuantContext::QuantContext(QuantPlan plan)
     : plan_(std::move(plan)),
       entries_(plan_.layers.size()),
       latents_(plan_.layers.size()),
-      clip_share_(plan_.layers.size(), -1.0) {
+      input_health_(plan_.layers.size()) {
   SETUN_ASSERT(!plan_.phases.empty(), "a plan has at least one phase");
 }
 
@@ -64,14 +62,15 @@ const QuantizedWeight& QuantContext::quantized(int64_t layer, const at::Tensor& 
   const at::Tensor& kept = latents_[static_cast<std::size_t>(layer)];
   entry.latent = kept.defined() ? kept : latent_OI;
   entry.ready = true;
-  if (!has_weight_quantizer(active)) {
+  if (!changes_weight(active)) {
     entry.weight = {};
     return entry.weight;
   }
   ++quantize_count_;
-  entry.weight = weight_of(entry.latent, active.now->weight);
-  if (active.before != nullptr && active.before->weight != active.now->weight) {
-    entry.weight.value = blend(weight_of(entry.latent, active.before->weight).value,
+  const uint64_t key = draws_key(state_, layer);
+  entry.weight = weight_of(entry.latent, *active.now, key);
+  if (active.before != nullptr && !active.before->same_weight(*active.now)) {
+    entry.weight.value = blend(weight_of(entry.latent, *active.before, key).value,
                                entry.weight.value, active.ramp);
   }
   return entry.weight;
@@ -97,25 +96,25 @@ at::Tensor QuantContext::weight(int64_t layer, const at::Tensor& latent_OI) {
 
 at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
   const ActiveSpec active = spec(layer);
-  if (collect_clip_share_ && active.now->activation.scheme != ActivationScheme::kNone) {
-    clip_share_[static_cast<std::size_t>(layer)] = activation_clip_share(x, active.now->activation);
-  }
-  const ActivationQuantSpec& now = active.now->activation;
-  const bool ramping = active.before != nullptr && active.before->activation != now;
-  const ActivationQuantSpec before = ramping ? active.before->activation : ActivationQuantSpec{};
-  if (now.scheme == ActivationScheme::kNone && !ramping) {
+  const LinearSpec& now = *active.now;
+  const bool ramping = active.before != nullptr && !active.before->same_input(now);
+  if (!now.changes_input() && !ramping) {
     return x;
   }
+  const LinearSpec before = ramping ? *active.before : LinearSpec{};
   const bool same =
-      shared_.input.defined() && shared_.input.is_same(x) && shared_.now == now &&
-      shared_.ramping == ramping && shared_.before == before &&
+      shared_.input.defined() && shared_.input.is_same(x) && shared_.now.same_input(now) &&
+      shared_.ramping == ramping && shared_.before.same_input(before) &&
       shared_.output.requires_grad() == (c10::GradMode::is_enabled() && x.requires_grad());
   if (!same) {
-    at::Tensor output = fake_quantize_activation(x, now);
+    at::Tensor output = quantize_input(x, now);
     if (ramping) {
-      output = blend(fake_quantize_activation(x, before), output, active.ramp);
+      output = blend(quantize_input(x, before), output, active.ramp);
     }
     shared_ = {x, std::move(output), now, before, ramping};
+  }
+  if (collect_input_health_) {
+    input_health_[static_cast<std::size_t>(layer)] = input_health(x, shared_.output, now);
   }
   return shared_.output;
 }
@@ -128,7 +127,7 @@ void QuantContext::backward_to_latents() {
     if (!entry.leaf.defined() || !entry.leaf.grad().defined()) {
       continue;
     }
-    const WeightQuantSpec& now = spec(static_cast<int64_t>(layer)).now->weight;
+    const LinearSpec& now = *spec(static_cast<int64_t>(layer)).now;
     at::Tensor gradient = weight_gradient(entry.leaf.grad(), entry.latent, now);
     at::Tensor& latent_gradient = entry.latent.mutable_grad();
     latent_gradient =
@@ -148,10 +147,10 @@ void QuantContext::invalidate() {
   }
 }
 
-void QuantContext::collect_clip_share(bool on) {
-  collect_clip_share_ = on;
+void QuantContext::collect_input_health(bool on) {
+  collect_input_health_ = on;
   if (on) {
-    clip_share_.assign(clip_share_.size(), -1.0);
+    input_health_.assign(input_health_.size(), std::nullopt);
   }
 }
 

@@ -7,9 +7,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "quant/fake_quantize.h"
 #include "quant/quant_plan.h"
 #include "quant/quantized_weight.h"
 
@@ -33,12 +35,13 @@ class QuantContext {
   };
   ActiveSpec spec(int64_t layer) const;
 
-  // The weight to multiply with: the parameter itself when the layer has no weight quantizer or
+  // The weight to multiply with: the parameter itself when the layer's spec leaves weights alone or
   // holds projected weights, else the step's value (a leaf that requires grad when grad mode is on
   // and the latent does). Quantizes on first use.
   at::Tensor weight(int64_t layer, const at::Tensor& latent_OI);
 
-  // Activation fake quantization of a layer's input under the active spec, ramp included.
+  // What the layer's product reads of its input x under the active spec: rotated, quantized, made
+  // sparse; ramp included.
   // Consecutive layers with the same input and spec (q, k, v; gate, up) share one result.
   at::Tensor activation(int64_t layer, const at::Tensor& x);
 
@@ -61,11 +64,12 @@ class QuantContext {
   // share codes.
   int64_t quantize_count() const { return quantize_count_; }
 
-  // While on, activation() records each layer's clip share.
-  void collect_clip_share(bool on);
-  const std::vector<double>& clip_share() const {
-    return clip_share_;
-  }  // by layer; -1: nothing recorded
+  // While on, activation() records the health of each layer's input.
+  void collect_input_health(bool on);
+  // By layer; absent: nothing recorded.
+  const std::vector<std::optional<InputHealth>>& input_health_by_layer() const {
+    return input_health_;
+  }
 
  private:
   struct Entry {
@@ -77,7 +81,7 @@ class QuantContext {
   // The last quantized input: what the next layer gets when it has the same one.
   struct SharedInput {
     at::Tensor input, output;
-    ActivationQuantSpec now, before;
+    LinearSpec now, before;
     bool ramping = false;
   };
   QuantPlan plan_;
@@ -85,8 +89,8 @@ class QuantContext {
   SharedInput shared_;
   std::vector<Entry> entries_;
   std::vector<at::Tensor> latents_;  // by layer; undefined: the latent is the parameter
-  std::vector<double> clip_share_;
-  bool collect_clip_share_ = false;
+  std::vector<std::optional<InputHealth>> input_health_;
+  bool collect_input_health_ = false;
   int64_t quantize_count_ = 0;
 };
 

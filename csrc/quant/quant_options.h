@@ -17,6 +17,10 @@ struct WeightQuantPatch {
   std::optional<WeightScheme> scheme;
   std::optional<Granularity> granularity;
   std::optional<int64_t> group_size;
+  std::optional<int64_t> parts;
+  std::optional<PartAxis> parts_axis;
+  std::optional<Rounding> rounding;
+  std::optional<double> blend;
   std::optional<Estimator> estimator;
   std::optional<WeightStorage> storage;
   std::optional<double> eps;
@@ -26,13 +30,33 @@ struct ActivationQuantPatch {
   std::optional<ActivationScheme> scheme;
   std::optional<int64_t> bits;
   std::optional<Granularity> granularity;
+  std::optional<double> multiplier;
   std::optional<Estimator> estimator;
   std::optional<double> eps;
   bool operator==(const ActivationQuantPatch&) const = default;
 };
+struct RotationPatch {
+  std::optional<RotationKind> kind;
+  std::optional<int64_t> block;
+  std::optional<bool> signs;
+  std::optional<int64_t> seed;
+  std::optional<Rotated> of;
+  bool operator==(const RotationPatch&) const = default;
+};
+struct SparsityPatch {
+  std::optional<SparsityKind> kind;
+  std::optional<double> keep;
+  std::optional<int64_t> n;
+  std::optional<int64_t> m;
+  std::optional<Rescale> rescale;
+  std::optional<SparsityGradient> gradient;
+  bool operator==(const SparsityPatch&) const = default;
+};
 struct SpecPatch {
   WeightQuantPatch weight;
   ActivationQuantPatch activation;
+  RotationPatch rotation;
+  SparsityPatch sparsity;
   bool operator==(const SpecPatch&) const = default;
   LinearSpec apply(LinearSpec spec) const;
 };

@@ -97,7 +97,7 @@ class Specs {
       for (const Errors::Finding& finding : broken.findings()) {
         report_once(source_[i] + "." + finding.key, finding.message, errors);
       }
-      check_group(i, errors);
+      check_sizes(i, errors);
     }
   }
 
@@ -128,16 +128,50 @@ class Specs {
     }
   }
 
-  void check_group(std::size_t layer, Errors& errors) {
-    const WeightQuantSpec& weight = specs_[layer].weight;
-    const bool grouped =
-        weight.scheme != WeightScheme::kNone && weight.granularity == Granularity::kGroup;
-    const int64_t columns = layers_[layer].in_features;
-    if (grouped && weight.group_size > 0 && columns % weight.group_size != 0) {
-      report_once(source_[layer] + ".weight.group_size",
-                  str(weight.group_size, " does not divide the ", columns, " input columns of ",
-                      layers_[layer].name,
-                      "; choose a divisor, another granularity for that layer, or another width"),
+  // What does not divide the layer's sizes.
+  void check_sizes(std::size_t layer, Errors& errors) {
+    const LinearSpec& spec = specs_[layer];
+    const WeightQuantSpec& weight = spec.weight;
+    const int64_t columns = layers_[layer].in_features, rows = layers_[layer].out_features;
+    const auto divides = [&](const char* key, int64_t part, int64_t whole, const char* what) {
+      if (part > 0 && whole % part != 0) {
+        report_once(source_[layer] + key,
+                    str(part, " does not divide the ", whole, " ", what, " of ", layers_[layer].name,
+                        "; choose a divisor, another granularity for that layer, or another width"),
+                    errors);
+      }
+    };
+    if (weight.scheme != WeightScheme::kNone && weight.granularity == Granularity::kGroup) {
+      divides(".weight.group_size", weight.group_size, columns, "input columns");
+    }
+    if (weight.scheme != WeightScheme::kNone && weight.granularity == Granularity::kPart) {
+      const bool by_rows = weight.parts_axis == PartAxis::kRows;
+      divides(".weight.parts", weight.parts, by_rows ? rows : columns,
+              by_rows ? "output rows" : "input columns");
+    }
+    if (spec.sparsity.kind == SparsityKind::kNm) {
+      divides(".sparsity.m", spec.sparsity.m, columns, "input columns");
+    }
+    check_rotation(layer, errors);
+  }
+
+  void check_rotation(std::size_t layer, Errors& errors) {
+    const RotationSpec& rotation = specs_[layer].rotation;
+    if (rotation.kind == RotationKind::kNone) {
+      return;
+    }
+    const int64_t columns = layers_[layer].in_features, largest = columns & -columns;
+    if (largest < kSmallestBlock) {
+      report_once(source_[layer] + ".rotation.kind",
+                  str("the largest power of two that divides the ", columns, " input columns of ",
+                      layers_[layer].name, " is ", largest, ": blocks below ", kSmallestBlock,
+                      " mix too few features to spread an outlier; choose a width that is a multiple "
+                      "of 64, or no rotation for that layer"),
+                  errors);
+    } else if (rotation.block > largest) {
+      report_once(source_[layer] + ".rotation.block",
+                  str(rotation.block, " does not divide the ", columns, " input columns of ",
+                      layers_[layer].name, "; the largest block is ", largest),
                   errors);
     }
   }
@@ -175,6 +209,20 @@ void check_storage(const QuantPlan& plan, Errors& errors) {
           "default.weight.storage", "is projected for ", plan.layers[i].name,
           ", whose weights no phase quantizes; set a weight scheme for it, or storage: latent");
       return;
+    }
+  }
+}
+
+// A ramp mixes the results of two specs, which must stand in one basis.
+void check_ramps(const QuantPlan& plan, Errors& errors) {
+  for (std::size_t p = 1; p < plan.phases.size(); ++p) {
+    for (std::size_t i = 0; plan.phases[p].ramp_steps > 0 && i < plan.layers.size(); ++i) {
+      if (plan.phases[p].specs[i].rotation != plan.phases[p - 1].specs[i].rotation) {
+        errors.add("phases[" + std::to_string(p - 1) + "].ramp", "blends ", plan.layers[i].name,
+                   " across a change of its rotation, which would add vectors of two bases; "
+                   "remove ramp or the change of rotation");
+        return;
+      }
     }
   }
 }
@@ -230,6 +278,7 @@ QuantPlan resolve_quant_plan(const QuantOptions& options, std::vector<LayerInfo>
     plan.phases.push_back({at, ramp, specs.all()});
   }
   check_storage(plan, errors);
+  check_ramps(plan, errors);
   return plan;
 }
 

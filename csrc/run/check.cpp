@@ -25,24 +25,50 @@ double available_memory() {
   return 0;
 }
 
-std::string spec_text(const LinearSpec& spec) {
-  if (!spec.quantizes()) {
-    return "full precision";
-  }
-  const WeightQuantSpec& w = spec.weight;
-  const ActivationQuantSpec& a = spec.activation;
+std::string weight_text(const WeightQuantSpec& w) {
   std::string text = "weight " + std::string(enum_name(w.scheme));
-  if (w.scheme != WeightScheme::kNone) {
-    text += " per " + std::string(enum_name(w.granularity));
-    if (w.granularity == Granularity::kGroup) {
-      text += " of " + std::to_string(w.group_size);
-    }
+  if (w.scheme == WeightScheme::kNone) {
+    return text;
   }
-  text += ", activation " + std::string(enum_name(a.scheme));
+  text += " per " + std::string(enum_name(w.granularity));
+  if (w.granularity == Granularity::kGroup) {
+    text += str(" of ", w.group_size);
+  }
+  if (w.granularity == Granularity::kPart) {
+    text += str(", ", w.parts, " of ", enum_name(w.parts_axis));
+  }
+  if (w.rounding == Rounding::kStochastic) {
+    text += ", stochastic";
+  }
+  return w.blend < 1 ? text + str(", blend ", w.blend) : text;
+}
+
+std::string input_text(const LinearSpec& spec) {
+  const ActivationQuantSpec& a = spec.activation;
+  const RotationSpec& r = spec.rotation;
+  const SparsitySpec& s = spec.sparsity;
+  std::string text = "activation " + std::string(enum_name(a.scheme));
   if (a.scheme != ActivationScheme::kNone) {
-    text += " " + std::to_string(a.bits) + " bit per " + std::string(enum_name(a.granularity));
+    text += str(" ", a.bits, " bit per ", enum_name(a.granularity));
+  }
+  if (r.kind != RotationKind::kNone) {
+    text += str(", ", enum_name(r.kind), r.signs ? " with signs" : "", " of ",
+                r.of == Rotated::kBoth ? "input and weight" : "input");
+  }
+  if (s.kind == SparsityKind::kTopk) {
+    text += str(", top ", 100 * s.keep, " %");
+  }
+  if (s.kind == SparsityKind::kNm) {
+    text += str(", ", s.n, " of ", s.m);
   }
   return text;
+}
+
+std::string spec_text(const LinearSpec& spec) {
+  if (!spec.changes_input() && !spec.changes_weight()) {
+    return "full precision";
+  }
+  return weight_text(spec.weight) + ", " + input_text(spec);
 }
 
 // One line per run of equal specs: "blocks.0.attn.q .. blocks.3.ffn.down: weight absmean ...".
@@ -88,7 +114,7 @@ CheckReport check(const RunConfig& config) {
   std::ostringstream out;
   out << "parameters     " << thousands(size.parameters) << " (embedding "
       << thousands(size.embedding_parameters) << ", quantized "
-      << thousands(size.ternary_parameters) << ")"
+      << thousands(size.quantized_parameters) << ")"
       << (model.vocab_size == 0 ? ", without the vocabulary, which the tokenizer file tells" : "")
       << "\n";
   out << "packed size    " << human_bytes(size.packed_bytes) << "\n";

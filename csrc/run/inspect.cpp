@@ -28,8 +28,8 @@ std::string shape_text(c10::IntArrayRef shape) {
 }
 
 // Prints " -1 31.2 %  0 ... scale ..." for a weight with a quantizer; returns its packed bytes.
-double print_codes(const at::Tensor& weight, const WeightQuantSpec& spec) {
-  const QuantizedWeight q = quantize_weight(weight, spec);
+double print_codes(const at::Tensor& weight, const LinearSpec& spec, uint64_t key) {
+  const QuantizedWeight q = quantize_weight(weight, spec, key);
   const auto total = static_cast<double>(q.codes.numel());
   std::cout << std::fixed << std::setprecision(1);
   for (const int code : {-1, 0, 1}) {
@@ -38,7 +38,7 @@ double print_codes(const at::Tensor& weight, const WeightQuantSpec& spec) {
   }
   std::cout << "  scale " << std::defaultfloat << std::setprecision(6)
             << q.scale.mean().item<double>();
-  return total / 4 + 4 * static_cast<double>(q.scale.numel());
+  return total * stored_bits(spec.weight) / 8 + 4 * static_cast<double>(q.scale.numel());
 }
 
 // What the codes are made of: of projected weights, the latent that the checkpoint keeps beside the
@@ -78,10 +78,12 @@ void inspect(const std::string& path) {
   const auto& specs = plan.phases[static_cast<std::size_t>(
                                       plan.phase_at(std::max<int64_t>(checkpoint.step - 1, 0)))]
                           .specs;
-  std::map<std::string, WeightQuantSpec> quantized;
+  StepState state;
+  state.rng_key = step_key(static_cast<uint64_t>(config.run.seed), checkpoint.step);
+  std::map<std::string, int64_t> quantized;
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     if (specs[i].weight.scheme != WeightScheme::kNone) {
-      quantized[plan.layers[i].name + ".weight"] = specs[i].weight;
+      quantized[plan.layers[i].name + ".weight"] = static_cast<int64_t>(i);
     }
   }
   std::cout << loaded.path.string() << ": step " << checkpoint.step << ", phase "
@@ -93,14 +95,17 @@ void inspect(const std::string& path) {
               << shape_text(item.tensor.sizes());
     parameters += item.tensor.numel();
     stored += static_cast<double>(item.tensor.nbytes());
-    const auto spec = quantized.find(item.name);
-    packed += spec == quantized.end() ? 2 * static_cast<double>(item.tensor.numel())
-                                      : print_codes(latent_of(item, checkpoint), spec->second);
+    const auto layer = quantized.find(item.name);
+    packed += layer == quantized.end()
+                  ? 2 * static_cast<double>(item.tensor.numel())
+                  : print_codes(latent_of(item, checkpoint),
+                                specs[static_cast<std::size_t>(layer->second)],
+                                draws_key(state, layer->second));
     std::cout << "\n";
   }
   std::cout << thousands(parameters) << " parameters, " << human_bytes(stored)
             << " stored, packed size " << human_bytes(packed)
-            << " (2 bits a ternary weight, 2 bytes any other)\n";
+            << " (2 bits a ternary weight, 1 a binary, 2 bytes any other)\n";
 }
 
 }  // namespace setun::run

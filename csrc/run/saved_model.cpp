@@ -17,6 +17,7 @@ RestoredFrom restore_model(const RunConfig& config, const std::string& checkpoin
   state.step = step;
   state.phase = context.plan().phase_at(step);
   state.ramp = context.plan().ramp_at(step);
+  state.rng_key = step_key(static_cast<uint64_t>(config.run.seed), step);
   context.begin_step(state);
   return {.path = loaded.path.string(), .step = loaded.checkpoint.step};
 }

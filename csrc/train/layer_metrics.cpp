@@ -81,8 +81,9 @@ std::vector<LayerRecord> LayerMetrics::measure(QuantContext& context,
       }
       last_codes_[i] = std::move(packed);
     }
-    if (const std::vector<double>& shares = context.clip_share(); shares.at(i) >= 0) {
-      record.clip_share = shares[i];
+    if (const std::optional<InputHealth>& health = context.input_health_by_layer().at(i)) {
+      record.clip_share = health->clip_share;
+      record.input_zeros = health->zero_share;
     }
     if (latent.grad().defined()) {
       record.grad_norm = at::linalg_vector_norm(latent.grad()).item<double>();

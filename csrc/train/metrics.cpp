@@ -19,7 +19,8 @@ const std::vector<std::string> kStepColumns = {
     "tokens", "phase", "ramp", "tokens_per_second", "seconds"};
 const std::vector<std::string> kEvalColumns = {"step", "loss", "perplexity", "bits_per_byte"};
 const std::vector<std::string> kLayerColumns = {
-    "step", "layer", "minus", "zero", "plus", "flip_rate", "scale", "clip_share", "grad_norm"};
+    "step", "layer", "minus", "zero", "plus", "flip_rate", "scale",
+    "clip_share", "input_zeros", "grad_norm"};
 
 constexpr std::string_view kEventPrefix = "events.out.tfevents.";
 
@@ -133,6 +134,7 @@ void Metrics::layers(int64_t step, const std::vector<LayerRecord>& records) {
                                      cell(record.flip_rate),
                                      cell(record.scale),
                                      cell(record.clip_share),
+                                     cell(record.input_zeros),
                                      cell(record.grad_norm)};
     state_->layers.row(cells);
     state_->add_events(kLayerColumns, cells, [&](const std::string& column) {

@@ -30,13 +30,15 @@ struct EvalRecord {
 };
 
 // Absent: the layer has no weight quantizer (shares, flip_rate, scale), no earlier record to
-// compare with (flip_rate), no activation quantizer (clip_share), or no gradient.
+// compare with (flip_rate), no integer activation codes (clip_share), an
+// input left as it is (input_zeros), or no gradient.
 struct LayerRecord {
   std::string layer;
   std::optional<double> minus, zero, plus;  // shares of the codes -1, 0, +1
   std::optional<double> flip_rate;          // share of codes that differ from the last layer record
   std::optional<double> scale;              // mean scale
   std::optional<double> clip_share;         // activation codes at the ends of the range
+  std::optional<double> input_zeros;        // zeros among what the product reads
   std::optional<double>
       grad_norm;  // of the latent weight, as the optimizer sees it (after clipping)
 };

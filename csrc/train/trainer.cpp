@@ -17,14 +17,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// A step's key for stochastic draws: a function of (seed, step) alone (splitmix64 finaliser).
-uint64_t step_key(uint64_t seed, int64_t step) {
-  uint64_t z = seed * 0x9E3779B97F4A7C15ULL + static_cast<uint64_t>(step) + 0x9E3779B97F4A7C15ULL;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-  return z ^ (z >> 31);
-}
-
 std::vector<at::Tensor> weights_of(const std::vector<NamedLinear>& linears) {
   std::vector<at::Tensor> weights;
   for (const NamedLinear& item : linears) {
@@ -102,7 +94,7 @@ void Trainer::train_step() {
   // 2. Forward and backward: gradients gather in the quantized weights of this step.
   const bool layer_record = due(step_ + 1, options_.metrics.layers_every);
   parts_.context.begin_step(state);
-  parts_.context.collect_clip_share(layer_record);
+  parts_.context.collect_input_health(layer_record);
   const double loss = forward_backward(sample);
   // 3. Gradients of the latent weights: each estimator once per step.
   parts_.context.backward_to_latents();

@@ -67,7 +67,7 @@ TEST_CASE("packed size counts two bits a ternary weight, fp32 scales, two bytes 
     return estimate_size(options, test::uniform_plan(options, spec), 1, 8, false);
   };
   const SizeEstimate tensor = size_with();
-  CHECK(tensor.ternary_parameters == ternary);
+  CHECK(tensor.quantized_parameters == ternary);
   CHECK(tensor.embedding_parameters == 41 * 32);
   const double plain = 2.0 * static_cast<double>(tensor.parameters - ternary);
   CHECK(tensor.packed_bytes == plain + 0.25 * ternary + 4 * 14);
@@ -78,7 +78,7 @@ TEST_CASE("packed size counts two bits a ternary weight, fp32 scales, two bytes 
   spec.weight.group_size = 16;
   CHECK(size_with().packed_bytes == plain + 0.25 * ternary + 4.0 * ternary / 16);
   spec = {};
-  CHECK(size_with().ternary_parameters == 0);
+  CHECK(size_with().quantized_parameters == 0);
   CHECK(size_with().packed_bytes == 2.0 * static_cast<double>(tensor.parameters));
 }
 

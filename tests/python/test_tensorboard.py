@@ -54,13 +54,13 @@ class TensorBoard(unittest.TestCase):
         names = {row["layer"] for row in rows}
         self.assertIn("blocks.0.attn.q", names)
         for name in names:
-            for column in ("minus", "zero", "plus", "flip_rate", "scale", "clip_share", "grad_norm"):
+            for column in ("minus", "zero", "plus", "flip_rate", "scale", "clip_share", "input_zeros", "grad_norm"):
                 points = [(r["step"], r[column]) for r in rows if r["layer"] == name and r[column] is not None]
                 self.check_series(f"layer_{column}/{name}", points)
 
     def test_nothing_else(self):
         groups = {tag.split("/")[0] for tag in self.events.Tags()["scalars"]}
-        layers = ("minus", "zero", "plus", "flip_rate", "scale", "clip_share", "grad_norm")
+        layers = ("minus", "zero", "plus", "flip_rate", "scale", "clip_share", "input_zeros", "grad_norm")
         self.assertEqual(groups, {"train", "validation", *(f"layer_{column}" for column in layers)})
 
 

@@ -127,11 +127,11 @@ TEST_CASE("a ramp blends weights and activations between the phase before and th
   const at::Tensor before = ops::fake_quantize_absmax(x, 8, 1e-5),
                    now = ops::fake_quantize_absmax(x, 4, 1e-5);
   CHECK(same_bits(context.activation(0, x), before.mul(0.75).add(now, 0.25)));
-  CHECK(same_bits(context.weight(0, latent), quantize_weight(latent, kB158.weight).value));
+  CHECK(same_bits(context.weight(0, latent), quantize_weight(latent, kB158, 0).value));
 
   QuantContext warm_up(plan({LinearSpec{}, kB158}, 4));
   warm_up.begin_step({.step = 11, .phase = 1, .ramp = 0.25});
-  const at::Tensor value = quantize_weight(latent, kB158.weight).value;
+  const at::Tensor value = quantize_weight(latent, kB158, 0).value;
   CHECK(same_bits(warm_up.weight(0, latent), latent.mul(0.75).add(value, 0.25)));
   warm_up.begin_step({.step = 14, .phase = 1, .ramp = 1.0});
   CHECK(same_bits(warm_up.weight(0, latent), value));

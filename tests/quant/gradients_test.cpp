@@ -20,6 +20,7 @@ using test::same_bits;
 
 constexpr double kEps = 1e-5;
 const ActivationQuantSpec kA8{.scheme = ActivationScheme::kAbsmax};
+const LinearSpec kA8Input{.activation = kA8};
 
 at::Tensor oracle(const at::Tensor& x, const at::Tensor& quantized) {
   return x.add(quantized.sub(x).detach());
@@ -29,7 +30,7 @@ TEST_CASE("activation fake quantization has the quantized value and the identity
           "[quant]") {
   const at::Tensor x = normal({4, 40}, 1).requires_grad_();
   const at::Tensor upstream = normal({4, 40}, 2);
-  const at::Tensor y = fake_quantize_activation(x, kA8);
+  const at::Tensor y = quantize_input(x, kA8Input);
   CHECK(same_bits(y.detach(), ops::dequantize_absmax(ops::quantize_absmax(x.detach(), 8, kEps))));
   y.backward(upstream);
   CHECK(same_bits(x.grad(), upstream));
@@ -64,7 +65,7 @@ TEST_CASE(
     const at::Tensor xo = x.detach().clone().requires_grad_();
     const at::Tensor wo = linear->weight.detach().clone().requires_grad_();
     const at::Tensor xq = oracle(xo, ops::fake_quantize_absmax(xo.detach(), 8, kEps));
-    const at::Tensor wq = oracle(wo, quantize_weight(wo, spec).value);
+    const at::Tensor wq = oracle(wo, quantize_weight(wo, {.weight = spec}, 0).value);
     at::linear(xq, wq).backward(upstream);
     // The oracle computes x + (q - x), which rounds; ours is q itself: a few ulp of the operands
     // apart.

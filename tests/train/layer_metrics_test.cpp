@@ -88,7 +88,7 @@ struct Fixture {
 
 TEST_CASE_METHOD(Fixture, "a record holds what is true of the layer", "[layer_metrics]") {
   linears[0].linear->weight.mutable_grad() = at::full({2, 4}, 3.0F);
-  context->collect_clip_share(true);
+  context->collect_input_health(true);
   context->activation(0, at::ones_like(linears[0].linear->weight));
   LayerMetrics layer_metrics = metrics();
   const std::vector<LayerRecord> records = layer_metrics.measure(*context, linears);
@@ -100,7 +100,7 @@ TEST_CASE_METHOD(Fixture, "a record holds what is true of the layer", "[layer_me
   CHECK(records[0].plus == 0.5);
   CHECK(records[0].scale == 0.75);
   CHECK_FALSE(records[0].flip_rate.has_value());
-  CHECK(records[0].clip_share == context->clip_share()[0]);
+  CHECK(records[0].input_zeros == 0.0);
   CHECK(records[0].clip_share == 1.0);  // equal activations all stand at the end of the range
   CHECK(records[0].grad_norm ==
         Approx(3 * std::sqrt(8.0)).epsilon(1e-6));  // fp32 norm of 8 numbers
