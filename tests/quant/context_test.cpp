@@ -137,15 +137,17 @@ TEST_CASE("a ramp blends weights and activations between the phase before and th
   CHECK(same_bits(warm_up.weight(0, latent), value));
 }
 
-TEST_CASE("the clip share counts codes at the ends and is recorded only while asked for",
+TEST_CASE("the health of an input counts ends and zeros, and is recorded only while asked for",
           "[quant]") {
   QuantContext context(plan({kB158}));
   const at::Tensor x = at::tensor({1.0F, -1.0F, 0.5F, 0.0F});
   context.activation(0, x);
-  CHECK(context.clip_share()[0] == -1);
-  context.collect_clip_share(true);
+  CHECK_FALSE(context.input_health_by_layer()[0].has_value());
+  context.collect_input_health(true);
   context.activation(0, x);
-  CHECK(context.clip_share()[0] == 0.5);  // 127 and -127 of four codes
+  const InputHealth health = context.input_health_by_layer()[0].value();
+  CHECK(health.clip_share == 0.5);  // 127 and -127 of four codes
+  CHECK(health.zero_share == 0.25);
 }
 
 }  // namespace

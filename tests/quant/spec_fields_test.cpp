@@ -62,9 +62,8 @@ TEST_CASE("activation.bits decides the number of levels", "[quant]") {
     ActivationQuantSpec spec = kActivation;
     spec.bits = bits;
     const at::Tensor codes = ops::quantize_absmax(x, bits, spec.eps).codes;
-    CHECK(
-        same_bits(input(x, spec),
-                  ops::dequantize_absmax({codes, ops::quantize_absmax(x, bits, spec.eps).scale})));
+    CHECK(same_bits(input(x, spec), ops::dequantize_absmax(
+                                        {codes, ops::quantize_absmax(x, bits, spec.eps).scale})));
     CHECK(codes.abs().max().item<int>() == (1 << (bits - 1)) - 1);
   }
 }
@@ -201,7 +200,8 @@ TEST_CASE("rotation: kind, block, signs, seed and of", "[quant]") {
   CHECK_FALSE(same_bits(quantize_input(x, with_signs), rotated));
   CHECK_FALSE(same_bits(quantize_input(x, with_signs), quantize_input(x, other_seed)));
   // Rotating both operands leaves their product.
-  const at::Tensor product = at::matmul(quantize_input(x, both), quantize_weight(w, both, 0).value.t());
+  const at::Tensor product =
+      at::matmul(quantize_input(x, both), quantize_weight(w, both, 0).value.t());
   CHECK(at::allclose(product, at::matmul(x, w.t()), 1e-4, 1e-4));
 }
 
