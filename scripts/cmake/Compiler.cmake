@@ -27,7 +27,8 @@ endif()
 
 find_program(SETUN_CCACHE ccache)
 if(SETUN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${SETUN_CCACHE})
+  # Precompiled headers are cached too: their time stamps do not matter, their contents do.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${SETUN_CCACHE})
 endif()
 find_program(SETUN_LLD ld.lld)
 if(SETUN_LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
