@@ -24,6 +24,11 @@ constexpr double random_uniform(uint64_t key, uint64_t counter) {
   return static_cast<double>(random_bits(key, counter) >> 11) * 0x1.0p-53;
 }
 
+// Uniform in [0, 1) with 24 bits, as many as fp32 holds.
+constexpr float random_uniform_float(uint64_t key, uint64_t counter) {
+  return static_cast<float>(random_bits(key, counter) >> 40) * 0x1.0p-24F;
+}
+
 // An independent key for each (seed, name): FNV-1a of the name, mixed with the seed.
 constexpr uint64_t random_key(uint64_t seed, std::string_view name) {
   uint64_t hash = 0xCBF29CE484222325ULL;

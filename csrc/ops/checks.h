@@ -17,23 +17,54 @@ inline void check_float_rows(const char* op, const at::Tensor& x) {
               x.sizes());
 }
 
+// Below 1e-30 a zero row's multiplier, 127 / eps, comes near the end of fp32's range.
+inline void check_eps(const char* op, double eps) {
+  TORCH_CHECK(eps >= 1e-30 && std::isfinite(eps), op,
+              ": eps must be positive, 1e-30 at the least, got ", eps);
+}
+
 inline void check_absmax(const char* op, const at::Tensor& x, int64_t bits, double eps) {
   check_float_rows(op, x);
   TORCH_CHECK(bits >= 2 && bits <= 8, op, ": bits must be 2 to 8, got ", bits);
-  TORCH_CHECK(eps > 0 && std::isfinite(eps), op, ": eps must be positive, got ", eps);
+  check_eps(op, eps);
 }
 
-// The columns per scale: `group`, or the whole row's width with group 0 (one scale for the tensor).
-inline void check_absmean(const char* op, const at::Tensor& w, int64_t group, double eps) {
+// Qp = 2^(bits-1) - 1.
+inline float largest_code(int64_t bits) {
+  return static_cast<float>((int64_t{1} << (bits - 1)) - 1);
+}
+
+inline void check_act_absmean(const char* op, const at::Tensor& x, int64_t bits, double multiplier,
+                              double eps) {
+  check_absmax(op, x, bits, eps);
+  TORCH_CHECK(multiplier > 0 && std::isfinite(multiplier), op,
+              ": multiplier must be positive, got ", multiplier);
+}
+
+// Weights: `group` is the columns per scale, 0 one scale for the whole tensor.
+inline void check_weight(const char* op, const at::Tensor& w, int64_t group) {
   check_float_rows(op, w);
   TORCH_CHECK(w.dim() == 2, op, ": expected a weight [out, in], got shape ", w.sizes());
+  TORCH_CHECK(w.numel() > 0, op, ": the weight has no element, shape ", w.sizes());
   TORCH_CHECK(group >= 0 && (group == 0 || w.size(1) % group == 0), op, ": group ", group,
               " does not divide the ", w.size(1), " input columns");
-  TORCH_CHECK(eps > 0 && std::isfinite(eps), op, ": eps must be positive, got ", eps);
 }
 
-// Shape of absmean's scale.
-inline std::vector<int64_t> absmean_scale_shape(const at::Tensor& w, int64_t group) {
+inline void check_ternary(const char* op, const at::Tensor& w, int64_t group, double eps) {
+  check_weight(op, w, group);
+  check_eps(op, eps);
+}
+
+inline void check_stochastic(const char* op, const at::Tensor& w, const at::Tensor& u,
+                             int64_t group, double eps) {
+  check_ternary(op, w, group, eps);
+  TORCH_CHECK(u.scalar_type() == at::kFloat && u.sizes() == w.sizes(), op,
+              ": expected fp32 draws of the weight's shape ", w.sizes(), ", got ", u.scalar_type(),
+              " ", u.sizes());
+}
+
+// Shape of a weight's scale.
+inline std::vector<int64_t> weight_scale_shape(const at::Tensor& w, int64_t group) {
   return group == 0 ? std::vector<int64_t>{1, 1}
                     : std::vector<int64_t>{w.size(0), w.size(1) / group};
 }
@@ -57,6 +88,28 @@ inline void check_absmax_codes(const char* op, const at::Tensor& codes, const at
           scale.sizes().slice(0, scale.dim() - 1) == codes.sizes().slice(0, codes.dim() - 1),
       op, ": expected a fp32 scale [..., 1] for codes of shape ", codes.sizes(), ", got ",
       scale.scalar_type(), " ", scale.sizes());
+}
+
+inline void check_hadamard(const at::Tensor& x, int64_t block) {
+  check_float_rows("hadamard", x);
+  TORCH_CHECK(block >= 1 && (block & (block - 1)) == 0,
+              "hadamard: block must be a power of two, got ", block);
+  TORCH_CHECK(x.size(-1) % block == 0, "hadamard: block ", block,
+              " does not divide the last dimension of ", x.size(-1),
+              "; its largest power of two is ", x.size(-1) & -x.size(-1));
+}
+
+inline void check_topk_mask(const at::Tensor& x, int64_t k) {
+  check_float_rows("topk_mask", x);
+  TORCH_CHECK(k >= 1 && k <= x.size(-1), "topk_mask: k must be 1 to ", x.size(-1),
+              ", the last dimension, got ", k);
+}
+
+inline void check_nm_mask(const at::Tensor& x, int64_t n, int64_t m) {
+  check_float_rows("nm_mask", x);
+  TORCH_CHECK(m >= 1 && x.size(-1) % m == 0, "nm_mask: m ", m,
+              " does not divide the last dimension of ", x.size(-1));
+  TORCH_CHECK(n >= 1 && n <= m, "nm_mask: n must be 1 to m = ", m, ", got ", n);
 }
 
 inline void check_rms_norm(const at::Tensor& x, const std::optional<at::Tensor>& gain, double eps) {

@@ -40,6 +40,72 @@ Codes quantize_absmean(const at::Tensor& w_OI, int64_t group, double eps) {
   return as_codes(op.call(w_OI, group, eps));
 }
 
+Codes quantize_absmedian(const at::Tensor& w_OI, int64_t group, double eps) {
+  static const auto op =
+      find<TensorPair(const at::Tensor&, int64_t, double)>("setun::quantize_absmedian");
+  return as_codes(op.call(w_OI, group, eps));
+}
+
+Codes quantize_absmean_stochastic(const at::Tensor& w_OI, const at::Tensor& u_OI, int64_t group,
+                                  double eps) {
+  static const auto op = find<TensorPair(const at::Tensor&, const at::Tensor&, int64_t, double)>(
+      "setun::quantize_absmean_stochastic");
+  return as_codes(op.call(w_OI, u_OI, group, eps));
+}
+
+Codes quantize_binary(const at::Tensor& w_OI, int64_t group) {
+  static const auto op = find<TensorPair(const at::Tensor&, int64_t)>("setun::quantize_binary");
+  return as_codes(op.call(w_OI, group));
+}
+
+at::Tensor counter_uniform(int64_t count, int64_t key) {
+  static const auto op = find<at::Tensor(int64_t, int64_t)>("setun::counter_uniform");
+  return op.call(count, key);
+}
+
+Codes quantize_act_absmean(const at::Tensor& x, int64_t bits, double multiplier, double eps) {
+  static const auto op =
+      find<TensorPair(const at::Tensor&, int64_t, double, double)>("setun::quantize_act_absmean");
+  return as_codes(op.call(x, bits, multiplier, eps));
+}
+
+at::Tensor fake_quantize_act_absmean(const at::Tensor& x, int64_t bits, double multiplier,
+                                     double eps) {
+  static const auto op = find<at::Tensor(const at::Tensor&, int64_t, double, double)>(
+      "setun::fake_quantize_act_absmean");
+  return op.call(x, bits, multiplier, eps);
+}
+
+Codes quantize_fp4(const at::Tensor& x) {
+  static const auto op = find<TensorPair(const at::Tensor&)>("setun::quantize_fp4");
+  return as_codes(op.call(x));
+}
+
+at::Tensor fake_quantize_fp4(const at::Tensor& x) {
+  static const auto op = find<at::Tensor(const at::Tensor&)>("setun::fake_quantize_fp4");
+  return op.call(x);
+}
+
+at::Tensor round_e2m1(const at::Tensor& x) {
+  static const auto op = find<at::Tensor(const at::Tensor&)>("setun::round_e2m1");
+  return op.call(x);
+}
+
+at::Tensor hadamard(const at::Tensor& x, int64_t block) {
+  static const auto op = find<at::Tensor(const at::Tensor&, int64_t)>("setun::hadamard");
+  return op.call(x, block);
+}
+
+at::Tensor topk_mask(const at::Tensor& x, int64_t k) {
+  static const auto op = find<at::Tensor(const at::Tensor&, int64_t)>("setun::topk_mask");
+  return op.call(x, k);
+}
+
+at::Tensor nm_mask(const at::Tensor& x, int64_t n, int64_t m) {
+  static const auto op = find<at::Tensor(const at::Tensor&, int64_t, int64_t)>("setun::nm_mask");
+  return op.call(x, n, m);
+}
+
 at::Tensor dequantize_absmax(const Codes& q) {
   static const auto op =
       find<at::Tensor(const at::Tensor&, const at::Tensor&)>("setun::dequantize_absmax");
@@ -50,6 +116,31 @@ at::Tensor dequantize_absmean(const Codes& q) {
   static const auto op =
       find<at::Tensor(const at::Tensor&, const at::Tensor&)>("setun::dequantize_absmean");
   return op.call(q.codes, q.scale);
+}
+
+Codes quantize_kv(const at::Tensor& h, int64_t bits, double eps) {
+  static const auto op = find<TensorPair(const at::Tensor&, int64_t, double)>("setun::quantize_kv");
+  return as_codes(op.call(h, bits, eps));
+}
+
+at::Tensor fake_quantize_kv(const at::Tensor& h, int64_t bits, double eps) {
+  static const auto op =
+      find<at::Tensor(const at::Tensor&, int64_t, double)>("setun::fake_quantize_kv");
+  return op.call(h, bits, eps);
+}
+
+OffsetCodes quantize_kv_asymmetric(const at::Tensor& h, int64_t bits, double eps) {
+  using Triple = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+  static const auto op =
+      find<Triple(const at::Tensor&, int64_t, double)>("setun::quantize_kv_asymmetric");
+  auto [codes, scale, minimum] = op.call(h, bits, eps);
+  return {std::move(codes), std::move(scale), std::move(minimum)};
+}
+
+at::Tensor fake_quantize_kv_asymmetric(const at::Tensor& h, int64_t bits, double eps) {
+  static const auto op =
+      find<at::Tensor(const at::Tensor&, int64_t, double)>("setun::fake_quantize_kv_asymmetric");
+  return op.call(h, bits, eps);
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {

@@ -30,11 +30,82 @@ at::Tensor fake_quantize_absmax(const at::Tensor& x, int64_t bits, double eps);
 // 1] (group 0) or [O, I / group].
 Codes quantize_absmean(const at::Tensor& w_OI, int64_t group, double eps);
 
+// As quantize_absmean with the lower median of |w|, element (n-1)/2 of the sorted magnitudes, in
+// place of the mean (2407.09527 and its code).
+Codes quantize_absmedian(const at::Tensor& w_OI, int64_t group, double eps);
+
+// Stochastic ternary codes (2407.09527's code, strategy `sample`): a as in quantize_absmean, code =
+// sign(w) where |w| * (1/a) >= u, else 0. u fp32 [O, I]: uniforms in [0, 1), say counter_uniform's.
+Codes quantize_absmean_stochastic(const at::Tensor& w_OI, const at::Tensor& u_OI, int64_t group,
+                                  double eps);
+
+// Binary codes (BitNet, 2310.11453 eq. 1-3, 12-15): code = 1 where w > mean(w), else -1; scale =
+// mean|w| of the uncentred weight, both of a group as in quantize_absmean; value = code * scale.
+Codes quantize_binary(const at::Tensor& w_OI, int64_t group);
+
+// fp32 [count] uniforms in [0, 1) of 24 random bits each: draw i is a function of (key, i) alone
+// (base/counter_rng.h), so draws are equal on every machine and thread count. On the CPU.
+at::Tensor counter_uniform(int64_t count, int64_t key);
+
+// Per-token absmean (BitNet a4.8, 2411.04965 eq. 3; v2, 2504.18415 eq. 5-6), Qp = 2^(bits-1) - 1, b
+// = multiplier * mean|x|:
+//   s = sqrt(Qp) / (b + eps); code = clip(rne(x * s), -Qp-1, Qp); value = code * scale.
+// bits 2..8; scale [..., 1] holds the STEP b / sqrt(Qp), 0 for a zero token.
+Codes quantize_act_absmean(const at::Tensor& x, int64_t bits, double multiplier, double eps);
+// quantize_act_absmean and the product in one pass: [..., K] in x's dtype. No derivative.
+at::Tensor fake_quantize_act_absmean(const at::Tensor& x, int64_t bits, double multiplier,
+                                     double eps);
+
+// Per-token FP4 with the grid E2M1 (BitNet a4.8, 2411.04965 eq. 8-9), c = max|x|: code = 2 *
+// E2M1(6x / c), an integer of {0, +-1, 2, 3, 4, 6, 8, 12}; value = code * scale. scale [..., 1]
+// holds c / 12.
+Codes quantize_fp4(const at::Tensor& x);
+// quantize_fp4 and the product in one pass: [..., K] in x's dtype. No derivative.
+at::Tensor fake_quantize_fp4(const at::Tensor& x);
+// Every element to the nearest of {0, .5, 1, 1.5, 2, 3, 4, 6} with its sign; ties to the even
+// mantissa, saturating, NaN stays. In x's dtype. No derivative.
+at::Tensor round_e2m1(const at::Tensor& x);
+
+// x times blockdiag(H, ..., H) over the last dimension, H the normalized Sylvester matrix of order
+// `block` (2504.18415 section 2.1): symmetric and orthogonal, so applying it twice gives x. block:
+// a power of two that divides K. x [..., K] fp32, bf16 or fp16 -> fp32 [..., K]. Differentiable
+// (true derivative, any order: ops/autograd/hadamard.cpp).
+at::Tensor hadamard(const at::Tensor& x, int64_t block);
+
+// Marks the k largest |x| of every vector [..., K], equal ones by the lowest index (Q-Sparse,
+// 2407.10969 eq. 1-4): bool [..., K]. NaN counts as larger than every number. k 1..K.
+at::Tensor topk_mask(const at::Tensor& x, int64_t k);
+// The same for the n largest of every m consecutive elements (Block Q-Sparse); m divides K.
+at::Tensor nm_mask(const at::Tensor& x, int64_t n, int64_t m);
+
 // codes / scale, fp32; codes [..., K], scale [..., 1] as quantize_absmax returns them.
 at::Tensor dequantize_absmax(const Codes& q);
-// codes * scale, fp32; codes [O, I], scale [1, 1] or [O, I / group] as quantize_absmean returns
-// them.
+// codes * scale, fp32; codes [O, I], scale [1, 1] or [O, I / group] as quantize_absmean and the
+// other weight quantizers return them.
 at::Tensor dequantize_absmean(const Codes& q);
+
+// A vector of the key-value cache, symmetric (after BitNet a4.8, 2411.04965 section 3.1, and v2,
+// 2504.18415 section 3.1, which give no formula), Qp = 2^(bits-1) - 1:
+//   s = max(max|h|, eps) / Qp; code = clip(rne(h / s), -Qp-1, Qp); value = code * s.
+// h [..., D] fp32, bf16 or fp16; bits 2..8 -> codes [..., D]; scale [..., 1] holds the STEP s. A
+// cache stores code + 2^(bits-1).
+Codes quantize_kv(const at::Tensor& h, int64_t bits, double eps);
+// quantize_kv and the product in one pass: [..., D] in h's dtype. No derivative.
+at::Tensor fake_quantize_kv(const at::Tensor& h, int64_t bits, double eps);
+
+struct OffsetCodes {
+  at::Tensor codes;    // uint8, of the input's shape
+  at::Tensor scale;    // fp32, the step
+  at::Tensor minimum;  // fp32
+};
+
+// The same vector by its own range (min-max), n = 2^bits - 1:
+//   s = max(max h - min h, eps) / n; code = clip(rne((h - min h) / s), 0, n); value = min h + code
+//   * s.
+// bits 2..8; scale and minimum [..., 1]. A range beyond fp32 makes the scale NaN and the codes 0.
+OffsetCodes quantize_kv_asymmetric(const at::Tensor& h, int64_t bits, double eps);
+// Its value in one pass, in h's dtype. No derivative.
+at::Tensor fake_quantize_kv_asymmetric(const at::Tensor& h, int64_t bits, double eps);
 
 // x * g / sqrt(mean(x^2) + eps) over the last dim; fp32 inside and out. x fp32, bf16 or fp16; gain
 // fp32 [K] or undefined (ones). Differentiable in x and gain (true derivative:

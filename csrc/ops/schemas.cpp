@@ -5,9 +5,31 @@
 TORCH_LIBRARY(setun, m) {
   m.def("quantize_absmax(Tensor x, int bits, float eps) -> (Tensor codes, Tensor scale)");
   m.def("fake_quantize_absmax(Tensor x, int bits, float eps) -> Tensor");
+  m.def(
+      "quantize_act_absmean(Tensor x, int bits, float multiplier, float eps) -> (Tensor codes, "
+      "Tensor scale)");
+  m.def("fake_quantize_act_absmean(Tensor x, int bits, float multiplier, float eps) -> Tensor");
+  m.def("quantize_fp4(Tensor x) -> (Tensor codes, Tensor scale)");
+  m.def("fake_quantize_fp4(Tensor x) -> Tensor");
+  m.def("round_e2m1(Tensor x) -> Tensor");
   m.def("quantize_absmean(Tensor w, int group, float eps) -> (Tensor codes, Tensor scale)");
+  m.def("quantize_absmedian(Tensor w, int group, float eps) -> (Tensor codes, Tensor scale)");
+  m.def(
+      "quantize_absmean_stochastic(Tensor w, Tensor u, int group, float eps) -> (Tensor codes, "
+      "Tensor scale)");
+  m.def("quantize_binary(Tensor w, int group) -> (Tensor codes, Tensor scale)");
+  m.def("counter_uniform(int count, int key) -> Tensor");
   m.def("dequantize_absmax(Tensor codes, Tensor scale) -> Tensor");
   m.def("dequantize_absmean(Tensor codes, Tensor scale) -> Tensor");
+  m.def("hadamard(Tensor x, int block) -> Tensor");
+  m.def("topk_mask(Tensor x, int k) -> Tensor");
+  m.def("nm_mask(Tensor x, int n, int m) -> Tensor");
+  m.def("quantize_kv(Tensor h, int bits, float eps) -> (Tensor codes, Tensor scale)");
+  m.def("fake_quantize_kv(Tensor h, int bits, float eps) -> Tensor");
+  m.def(
+      "quantize_kv_asymmetric(Tensor h, int bits, float eps) -> (Tensor codes, Tensor scale, "
+      "Tensor minimum)");
+  m.def("fake_quantize_kv_asymmetric(Tensor h, int bits, float eps) -> Tensor");
   m.def("rms_norm(Tensor x, Tensor? gain, float eps) -> Tensor");
   m.def("rms_norm_forward(Tensor x, Tensor? gain, float eps) -> (Tensor y, Tensor factor)");
   m.def(

@@ -6,18 +6,21 @@
 #include "nn/bit_linear.h"
 #include "ops/ops.h"
 #include "quant/fake_quantize.h"
+#include "quant/quantizers/sparsity.h"
+#include "quant/rotation.h"
 
 namespace setun::golden {
 namespace {
 
 Json ternary_absmean(const Arguments& arguments) {
   const at::Tensor w = arguments.tensor("w");
-  const WeightQuantSpec spec{
+  LinearSpec spec;
+  spec.weight = {
       .scheme = WeightScheme::kAbsmean,
       .granularity = *parse_enum<Granularity>(arguments.text_or("granularity", "tensor")),
       .group_size = arguments.integer_or("group", 0),
       .eps = arguments.number_or("eps", 1e-5)};
-  const QuantizedWeight q = quantize_weight(w, spec);
+  const QuantizedWeight q = quantize_weight(w, spec, 0);
   return {{"scale", to_json(q.scale.reshape({-1}))},
           {"codes", to_json(q.codes)},
           {"deq", to_json(q.value)},
@@ -27,11 +30,11 @@ Json ternary_absmean(const Arguments& arguments) {
 
 Json act_int8_absmax(const Arguments& arguments) {
   const at::Tensor x = arguments.tensor("x").requires_grad_();
-  const ActivationQuantSpec spec{.scheme = ActivationScheme::kAbsmax,
-                                 .eps = arguments.number_or("eps", 1e-5)};
-  const at::Tensor value = fake_quantize_activation(x, spec);
+  LinearSpec spec;
+  spec.activation = {.scheme = ActivationScheme::kAbsmax, .eps = arguments.number_or("eps", 1e-5)};
+  const at::Tensor value = quantize_input(x, spec);
   value.backward(arguments.tensor("grad"));
-  const ops::Codes q = ops::quantize_absmax(x.detach(), spec.bits, spec.eps);
+  const ops::Codes q = ops::quantize_absmax(x.detach(), spec.activation.bits, spec.activation.eps);
   return {{"scale", to_json(q.scale.squeeze(-1))},
           {"codes", to_json(q.codes)},
           {"deq", to_json(value)},
@@ -46,28 +49,28 @@ Json rmsnorm(const Arguments& arguments) {
   return {{"y", to_json(y)}, {"grad_x", to_json(x.grad())}, {"grad_gain", to_json(gain.grad())}};
 }
 
-void check_built(const Arguments& arguments) {
+LinearSpec bitlinear_spec(const Arguments& arguments) {
+  LinearSpec spec;
+  const bool b1 = arguments.text_or("weight", "absmean") != "absmean";
+  spec.weight.scheme = b1 ? WeightScheme::kBinary : WeightScheme::kAbsmean;
+  spec.activation.scheme = ActivationScheme::kAbsmax;
   if (arguments.text_or("act", "int8") != "int8") {
-    throw NotBuilt("4-bit absmean activations are not built yet");
-  }
-  if (arguments.text_or("weight", "absmean") != "absmean") {
-    throw NotBuilt("b1 weights are not built yet");
+    spec.activation.scheme = ActivationScheme::kAbsmean;
+    spec.activation.bits = 4;
   }
   if (arguments.has("sparsity")) {
-    throw NotBuilt("sparse activations are not built yet");
+    spec.sparsity = {.kind = SparsityKind::kTopk, .keep = arguments.number("sparsity")};
   }
   if (arguments.has("use_hadamard")) {
-    throw NotBuilt("rotations are not built yet");
+    spec.rotation.kind = RotationKind::kHadamard;
   }
+  return spec;
 }
 
 Json bitlinear(const Arguments& arguments) {
-  check_built(arguments);
   const at::Tensor x = arguments.tensor("x").requires_grad_(), w = arguments.tensor("w");
   const bool norm = arguments.has("gain");
-  LinearSpec spec;
-  spec.weight.scheme = WeightScheme::kAbsmean;
-  spec.activation.scheme = ActivationScheme::kAbsmax;
+  const LinearSpec spec = bitlinear_spec(arguments);
   QuantContext context(
       {.layers = {{"layer", Role::kQkv, 0, w.size(0), w.size(1)}}, .phases = {{.specs = {spec}}}});
   context.begin_step({});
@@ -87,7 +90,11 @@ Json bitlinear(const Arguments& arguments) {
   context.backward_to_latents();
 
   const at::Tensor input = (norm ? linear->norm->forward(x) : x).detach();
-  const at::Tensor act_codes = ops::quantize_absmax(input, 8, 1e-5).codes;
+  const at::Tensor dense = rotate(input, spec.rotation);
+  at::Tensor act_codes = input_codes(dense, spec.activation).codes;
+  if (spec.sparsity.kind != SparsityKind::kNone) {
+    act_codes = act_codes.mul(sparsity_mask(dense, spec.sparsity).keep);
+  }
   const QuantizedWeight& q = context.quantized(0, linear->weight);
   Json out = {{"act_codes", to_json(act_codes)},
               {"weight_codes", to_json(q.codes)},

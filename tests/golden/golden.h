@@ -52,10 +52,14 @@ Json to_json(const at::Tensor& tensor);
 std::string compare(const Json& got, const Json& expected, const Json& tolerance);
 
 // One function per adapters_<topic>.cpp; main.cpp calls them all.
+void add_activation_adapters(Adapters& adapters);
+void add_gaussian_adapters(Adapters& adapters);
 void add_glu_adapters(Adapters& adapters);
 void add_loss_adapters(Adapters& adapters);
+void add_low_bit_adapters(Adapters& adapters);
 void add_optimizer_adapters(Adapters& adapters);
 void add_schedule_adapters(Adapters& adapters);
 void add_quantizer_adapters(Adapters& adapters);
+void add_weight_adapters(Adapters& adapters);
 
 }  // namespace setun::golden

@@ -19,11 +19,15 @@ struct Totals {
 
 Adapters all_adapters() {
   Adapters adapters;
+  add_activation_adapters(adapters);
+  add_gaussian_adapters(adapters);
   add_glu_adapters(adapters);
   add_loss_adapters(adapters);
+  add_low_bit_adapters(adapters);
   add_optimizer_adapters(adapters);
   add_schedule_adapters(adapters);
   add_quantizer_adapters(adapters);
+  add_weight_adapters(adapters);
   return adapters;
 }
 

@@ -62,6 +62,64 @@ class Operators(unittest.TestCase):
         for got, want in zip(gradients, wanted):
             torch.testing.assert_close(got, want)
 
+    def test_absmean_activations_and_fp4_are_their_formulas(self):
+        x = torch.randn(5, 96)
+        codes, scale = setun.quantize_act_absmean(x, 4, 1.0, EPS)
+        mean = x.abs().mean(-1, keepdim=True)
+        torch.testing.assert_close(scale, mean / 7**0.5)
+        self.assertLessEqual((codes - (7**0.5 * x / (mean + EPS)).clamp(-8, 7)).abs().max().item(), 0.5001)
+        self.assertTrue(torch.equal(setun.fake_quantize_act_absmean(x, 4, 1.0, EPS), codes * scale))
+        codes, scale = setun.quantize_fp4(x)
+        grid = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+        level = 6 * x / x.abs().amax(-1, keepdim=True)
+        nearest = (level.abs().unsqueeze(-1) - grid).abs().amin(-1)
+        torch.testing.assert_close((codes / 2 - level).abs(), nearest)
+        self.assertTrue(torch.equal(setun.fake_quantize_fp4(x), codes * scale))
+        self.assertTrue(torch.equal(setun.round_e2m1(grid), grid))
+
+    def test_kv_codes_are_the_formula(self):
+        h = torch.randn(3, 4, 32)
+        for bits in (3, 4, 8):
+            codes, scale = setun.quantize_kv(h, bits, EPS)
+            top = 2 ** (bits - 1) - 1
+            wanted = h.abs().amax(-1, keepdim=True).clamp_min(EPS) / torch.tensor(float(top))
+            self.assertTrue(torch.equal(scale, wanted))
+            self.assertTrue(torch.equal(codes, (h / wanted).round().clamp(-top - 1, top).to(torch.int8)))
+            self.assertTrue(torch.equal(setun.fake_quantize_kv(h, bits, EPS), codes * scale))
+            codes, scale, minimum = setun.quantize_kv_asymmetric(h, bits, EPS)
+            self.assertTrue(torch.equal(minimum, h.amin(-1, keepdim=True)))
+            self.assertTrue(torch.equal(codes, ((h - minimum) / scale).round().clamp(0, 2**bits - 1).to(torch.uint8)))
+            self.assertTrue(torch.equal(setun.fake_quantize_kv_asymmetric(h, bits, EPS), minimum + codes * scale))
+
+    def test_other_weight_codes_are_their_formulas(self):
+        w = torch.randn(12, 64) * 0.02
+        codes, scale = setun.quantize_absmedian(w, 64, EPS)
+        self.assertTrue(torch.equal(scale, w.abs().median(-1, keepdim=True).values))
+        self.assertTrue(torch.equal(codes, (w * (1 / scale)).round().clamp(-1, 1).to(torch.int8)))
+        codes, scale = setun.quantize_binary(w, 0)
+        self.assertTrue(torch.equal(codes, torch.where(w > w.mean(), 1, -1).to(torch.int8)))
+        torch.testing.assert_close(scale, w.abs().mean().reshape(1, 1))
+        u = setun.counter_uniform(w.numel(), 3).reshape(w.shape)
+        codes, scale = setun.quantize_absmean_stochastic(w, u, 0, EPS)
+        self.assertTrue(torch.equal(codes, (w.sign() * (w.abs() * (1 / scale) >= u)).to(torch.int8)))
+
+    def test_masks_keep_the_largest(self):
+        x = torch.randn(6, 128)
+        for mask, rows, kept in ((setun.topk_mask(x, 50), x, 50), (setun.nm_mask(x, 16, 32), x.reshape(-1, 32), 16)):
+            wanted = torch.zeros_like(rows, dtype=torch.bool)
+            wanted.scatter_(-1, rows.abs().topk(kept).indices, True)
+            self.assertTrue(torch.equal(mask.reshape(rows.shape), wanted))
+
+    def test_hadamard_is_its_own_inverse_and_gradient(self):
+        x = torch.randn(3, 192, requires_grad=True)
+        y = setun.hadamard(x, 64)
+        torch.testing.assert_close(setun.hadamard(y, 64), x)
+        torch.testing.assert_close(y.norm(), x.norm())
+        upstream = torch.randn(3, 192)
+        self.assertTrue(torch.equal(torch.autograd.grad(y, x, upstream)[0], setun.hadamard(upstream, 64)))
+        with self.assertRaisesRegex(RuntimeError, "block must be a power of two, got 48"):
+            setun.hadamard(x, 48)
+
     def test_threads_do_not_change_a_bit(self):
         x = torch.randn(300, 257)
         results = []

@@ -1,9 +1,6 @@
 // Every kernel path, thread count, layout and input type gives the bits of the plain reference
 // implementation.
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/zeros.h>
 
 #include <cmath>
 #include <limits>
@@ -16,38 +13,15 @@
 namespace setun {
 namespace {
 
+using test::alike;
+using test::kWidths;
+using test::nasty_rows;
 using test::normal;
+using test::on_every_path;
 using test::row_of;
 using test::same_bits;
 
 constexpr double kEps = 1e-5;
-const std::vector<int64_t> kWidths = {1, 7, 31, 32, 33, 255, 4096, 4097, 10000};
-
-// Runs body() on every path with one and two threads, then restores both.
-template <class Body>
-void on_every_path(const Body& body) {
-  const int threads = at::get_num_threads();
-  for (const CpuPath path : test::available_paths()) {
-    for (const int count : {1, 2}) {
-      INFO("path " << enum_name(path) << ", " << count << " threads");
-      force_cpu_path(path);
-      at::set_num_threads(count);
-      body();
-    }
-  }
-  force_cpu_path(std::nullopt);
-  at::set_num_threads(threads);
-}
-
-// Rows that meet the corners: zeros, huge, tiny, and ordinary values.
-at::Tensor nasty_rows(int64_t width) {
-  at::Tensor x = normal({6, width}, width);
-  x[0].zero_();
-  x[1].mul_(1e30);
-  x[2].mul_(1e-30);
-  x[3].mul_(1e4);
-  return x;
-}
 
 void check_absmax(const at::Tensor& x, int64_t bits) {
   const ops::Codes q = ops::quantize_absmax(x, bits, kEps);
@@ -76,37 +50,6 @@ TEST_CASE(
     const at::Tensor codes = ops::quantize_absmax(x, bits, kEps).codes;
     CHECK(codes.max().item<int>() == (1 << (bits - 1)) - 1);
   }
-}
-
-void check_absmean(const at::Tensor& w, int64_t group) {
-  const ops::Codes q = ops::quantize_absmean(w, group, kEps);
-  const at::Tensor value = ops::dequantize_absmean(q);
-  const at::Tensor rows = group == 0 ? w.reshape({1, -1}) : w.reshape({-1, group});
-  const at::Tensor codes = q.codes.view(rows.sizes()), values = value.view(rows.sizes());
-  for (int64_t row = 0; row < rows.size(0); ++row) {
-    const auto wanted = ops::reference::quantize_absmean(row_of(rows, row), kEps);
-    CHECK(q.scale.view({-1})[row].item<float>() == wanted.scale);
-    const at::Tensor got = codes[row].contiguous(), got_value = values[row].contiguous();
-    CHECK(std::equal(wanted.codes.begin(), wanted.codes.end(), got.const_data_ptr<int8_t>()));
-    CHECK(std::equal(wanted.value.begin(), wanted.value.end(), got_value.const_data_ptr<float>()));
-  }
-}
-
-TEST_CASE(
-    "absmean equals the reference bit for bit: tensor, row and group, every path and thread count",
-    "[quant]") {
-  for (const int64_t width : kWidths) {
-    INFO("width " << width);
-    const at::Tensor w = normal({5, width}, width).mul(0.02);
-    on_every_path([&] {
-      check_absmean(w, 0);
-      check_absmean(w, width);
-    });
-  }
-  on_every_path([] { check_absmean(normal({6, 384}, 3), 128); });
-  check_absmean(at::zeros({4, 8}), 0);
-  check_absmean(normal({4, 8}, 1).mul(1e30), 0);
-  check_absmean(normal({4, 8}, 1).mul(1e-30), 8);
 }
 
 TEST_CASE("layout and input type do not change codes", "[quant]") {
@@ -194,9 +137,6 @@ TEST_CASE("arguments that make no sense are refused with what was expected", "[q
 TEST_CASE("Meta kernels agree with the CPU kernels on shapes and types", "[quant]") {
   const at::Tensor x = normal({3, 4, 8}, 1), w = normal({6, 8}, 2);
   const at::Tensor xm = x.to(at::kMeta), wm = w.to(at::kMeta);
-  const auto alike = [](const at::Tensor& a, const at::Tensor& b) {
-    return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type();
-  };
   CHECK(alike(ops::quantize_absmax(xm, 8, kEps).codes, ops::quantize_absmax(x, 8, kEps).codes));
   CHECK(alike(ops::quantize_absmax(xm, 8, kEps).scale, ops::quantize_absmax(x, 8, kEps).scale));
   CHECK(alike(ops::fake_quantize_absmax(xm, 8, kEps), ops::fake_quantize_absmax(x, 8, kEps)));

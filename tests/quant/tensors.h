@@ -1,6 +1,7 @@
 // Inputs and comparisons shared by the quantizer tests.
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/cpu_features.h"
+#include "support/catch.h"
 
 namespace setun::test {
 
@@ -30,6 +32,11 @@ inline bool same_bits(const at::Tensor& a, const at::Tensor& b) {
          std::memcmp(x.const_data_ptr(), y.const_data_ptr(), x.nbytes()) == 0;
 }
 
+// Equal shape and type, whatever the device.
+inline bool alike(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type();
+}
+
 // The CPU paths this machine has, the portable one first.
 inline std::vector<CpuPath> available_paths() {
   std::vector<CpuPath> paths;
@@ -39,6 +46,34 @@ inline std::vector<CpuPath> available_paths() {
     }
   }
   return paths;
+}
+
+inline const std::vector<int64_t> kWidths = {1, 7, 31, 32, 33, 255, 4096, 4097, 10000};
+
+// Runs body() on every path with one and two threads, then restores both.
+template <class Body>
+void on_every_path(const Body& body) {
+  const int threads = at::get_num_threads();
+  for (const CpuPath path : available_paths()) {
+    for (const int count : {1, 2}) {
+      INFO("path " << enum_name(path) << ", " << count << " threads");
+      force_cpu_path(path);
+      at::set_num_threads(count);
+      body();
+    }
+  }
+  force_cpu_path(std::nullopt);
+  at::set_num_threads(threads);
+}
+
+// Rows that meet the corners: zeros, huge, tiny, and ordinary values.
+inline at::Tensor nasty_rows(int64_t width) {
+  at::Tensor x = normal({6, width}, width);
+  x[0].zero_();
+  x[1].mul_(1e30);
+  x[2].mul_(1e-30);
+  x[3].mul_(1e4);
+  return x;
 }
 
 }  // namespace setun::test

@@ -1,26 +1,13 @@
 #include "ops/cpu/reference.h"
 
 #include <algorithm>
-#include <cfenv>
 #include <cmath>
-#include <limits>
 
-#include "base/error.h"
+#include "ops/cpu/reference_common.h"
 #include "ops/cpu/row_kernels.h"
 
 namespace setun::ops::reference {
 namespace {
-
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-bool all_finite(const std::vector<float>& x) {
-  return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
-}
-
-// std::nearbyint rounds half to even in the default rounding mode.
-int8_t code_of(float scaled, float low, float high) {
-  return static_cast<int8_t>(std::clamp(std::nearbyint(scaled), low, high));
-}
 
 float pairwise(const std::vector<float>& v, std::size_t first, std::size_t last) {
   if (last - first == 1) {
@@ -28,6 +15,17 @@ float pairwise(const std::vector<float>& v, std::size_t first, std::size_t last)
   }
   const std::size_t middle = first + (last - first + 1) / 2;
   return pairwise(v, first, middle) + pairwise(v, middle, last);
+}
+
+Row ternary(const std::vector<float>& w, float statistic, double eps) {
+  Row row;
+  row.scale = all_finite(w) ? std::max(statistic, static_cast<float>(eps)) : kNaN;
+  const float inverse = 1.0F / row.scale;
+  for (const float v : w) {
+    row.codes.push_back(all_finite(w) ? code_of(v * inverse, -1, 1) : int8_t{0});
+    row.value.push_back(static_cast<float>(row.codes.back()) * row.scale);
+  }
+  return row;
 }
 
 }  // namespace
@@ -53,11 +51,7 @@ float canonical_sum(const std::vector<float>& x) {
 Row quantize_absmax(const std::vector<float>& x, int64_t bits, double eps) {
   const auto high = static_cast<float>((1 << (bits - 1)) - 1);
   Row row;
-  float largest = 0;
-  for (const float v : x) {
-    largest = std::max(largest, std::fabs(v));
-  }
-  row.scale = all_finite(x) ? high / std::max(largest, static_cast<float>(eps)) : kNaN;
+  row.scale = all_finite(x) ? high / std::max(largest_magnitude(x), static_cast<float>(eps)) : kNaN;
   for (const float v : x) {
     row.codes.push_back(all_finite(x) ? code_of(v * row.scale, -high - 1, high) : int8_t{0});
     row.value.push_back(static_cast<float>(row.codes.back()) / row.scale);
@@ -66,16 +60,38 @@ Row quantize_absmax(const std::vector<float>& x, int64_t bits, double eps) {
 }
 
 Row quantize_absmean(const std::vector<float>& w, double eps) {
-  std::vector<float> magnitude;
-  for (const float v : w) {
-    magnitude.push_back(std::fabs(v));
+  return ternary(w, canonical_sum(magnitudes(w)) / static_cast<float>(w.size()), eps);
+}
+
+Row quantize_absmedian(const std::vector<float>& w, double eps) {
+  if (!all_finite(w)) {
+    return ternary(w, kNaN, eps);  // NaN has no place in an order
   }
-  Row row;
-  const float mean = canonical_sum(magnitude) / static_cast<float>(w.size());
-  row.scale = all_finite(w) ? std::max(mean, static_cast<float>(eps)) : kNaN;
+  std::vector<float> sorted = magnitudes(w);
+  std::sort(sorted.begin(), sorted.end());
+  return ternary(w, sorted[(w.size() - 1) / 2], eps);
+}
+
+Row quantize_absmean_stochastic(const std::vector<float>& w, const std::vector<float>& u,
+                                double eps) {
+  Row row = quantize_absmean(w, eps);
   const float inverse = 1.0F / row.scale;
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    const int sign = w[i] > 0 ? 1 : (w[i] < 0 ? -1 : 0);
+    row.codes[i] = static_cast<int8_t>(std::fabs(w[i]) * inverse >= u[i] ? sign : 0);
+    row.value[i] = static_cast<float>(row.codes[i]) * row.scale;
+  }
+  return row;
+}
+
+Row quantize_binary(const std::vector<float>& w) {
+  const auto n = static_cast<float>(w.size());
+  const bool finite = all_finite(w);
+  const float centre = canonical_sum(w) / n;
+  Row row;
+  row.scale = finite ? canonical_sum(magnitudes(w)) / n : kNaN;
   for (const float v : w) {
-    row.codes.push_back(all_finite(w) ? code_of(v * inverse, -1, 1) : int8_t{0});
+    row.codes.push_back(finite ? (v > centre ? int8_t{1} : int8_t{-1}) : int8_t{0});
     row.value.push_back(static_cast<float>(row.codes.back()) * row.scale);
   }
   return row;

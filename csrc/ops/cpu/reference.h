@@ -20,6 +20,47 @@ Row quantize_absmax(const std::vector<float>& x, int64_t bits, double eps);
 // code a.
 Row quantize_absmean(const std::vector<float>& w, double eps);
 
+// The same with the lower median of |w|.
+Row quantize_absmedian(const std::vector<float>& w, double eps);
+
+// a as in quantize_absmean; code = sign(w) where |w| (1/a) >= u, else 0; value = code a.
+Row quantize_absmean_stochastic(const std::vector<float>& w, const std::vector<float>& u,
+                                double eps);
+
+// code = 1 where w > mean(w), else -1; value = code mean|w|.
+Row quantize_binary(const std::vector<float>& w);
+
+// One token, Qp = 2^(bits-1) - 1, b = multiplier mean|x|: code = clip(rne(x (sqrt(Qp) / (b +
+// eps)))); value = code (b / sqrt(Qp)).
+Row quantize_act_absmean(const std::vector<float>& x, int64_t bits, double multiplier, double eps);
+
+// One token, c = max|x|: code = 2 E2M1(6 x / c); value = code (c / 12).
+Row quantize_fp4(const std::vector<float>& x);
+
+// The nearest of {0, .5, 1, 1.5, 2, 3, 4, 6} with z's sign; ties to the even position in that list.
+float round_e2m1(float z);
+
+// One block: rounds h = 1, 2, 4, ... of (u, v) -> (u + v, u - v) for elements h apart, then 1 /
+// sqrt(size).
+std::vector<float> hadamard(const std::vector<float>& x);
+
+// The k largest magnitudes, NaN above all, equal ones by index.
+std::vector<bool> topk_mask(const std::vector<float>& x, int64_t k);
+
+// A vector of the key-value cache: s = max(max|h|, eps) / (2^(bits-1) - 1); code = clip(rne(h /
+// s)); value = code s.
+Row quantize_kv(const std::vector<float>& h, int64_t bits, double eps);
+
+struct OffsetRow {
+  std::vector<uint8_t> codes;
+  std::vector<float> value;
+  float scale = 0, minimum = 0;
+};
+
+// s = max(max h - min h, eps) / (2^bits - 1); code = clip(rne((h - min h) / s)); value = min h +
+// code s.
+OffsetRow quantize_kv_asymmetric(const std::vector<float>& h, int64_t bits, double eps);
+
 // x g / sqrt(mean(x^2) + eps) in double precision.
 std::vector<double> rms_norm(const std::vector<double>& x, const std::vector<double>& gain,
                              double eps);

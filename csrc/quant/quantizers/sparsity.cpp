@@ -30,10 +30,11 @@ SparsityMask sparsity_mask(const at::Tensor& x, const SparsitySpec& spec) {
       break;
   }
   if (spec.rescale == Rescale::kL2) {
-    const at::Tensor wide = x.to(at::kFloat).contiguous();
-    const at::Tensor whole = at::linalg_vector_norm(wide, 2, {-1}, /*keepdim=*/true);
-    const at::Tensor kept = at::linalg_vector_norm(wide * mask.keep, 2, {-1}, /*keepdim=*/true);
-    mask.factor = at::where(kept.gt(0), whole / kept, at::ones_like(kept));
+    // In double: squares of fp32 values neither overflow nor vanish.
+    const at::Tensor wide = x.to(at::kDouble).contiguous();
+    const at::Tensor all = at::linalg_vector_norm(wide, 2, -1, /*keepdim=*/true);
+    const at::Tensor kept = at::linalg_vector_norm(wide.mul(mask.keep), 2, -1, /*keepdim=*/true);
+    mask.factor = at::where(kept.eq(0), at::ones_like(kept), all.div(kept)).to(at::kFloat);
   }
   return mask;
 }
