@@ -44,7 +44,8 @@ Arm setun_arm(RunConfig config, bool quantized) {
   }
   const int64_t vocab = run::planned_vocab(config);
   auto model = std::make_shared<run::AssembledModel>(run::assemble_model(config, vocab));
-  std::shared_ptr<AdamW> optimizer = run::make_optimizer(config, *model);
+  std::shared_ptr<AdamW> optimizer =
+      run::make_optimizer(config, named_tensors(*model->model), model->context->plan());
   std::vector<at::Tensor> weights;
   for (const NamedLinear& item : linear_layers(model->model)) {
     weights.push_back(item.linear->weight);

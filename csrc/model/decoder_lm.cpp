@@ -16,16 +16,6 @@
 namespace setun {
 namespace {
 
-std::vector<NamedLinear> collect_linears(const torch::nn::Module& model) {
-  std::vector<NamedLinear> linears;
-  for (const auto& item : model.named_modules("", /*include_self=*/false)) {
-    if (auto linear = std::dynamic_pointer_cast<BitLinearImpl>(item.value())) {
-      linears.push_back({item.key(), BitLinear(std::move(linear))});
-    }
-  }
-  return linears;
-}
-
 void check_layer_table(const std::vector<NamedLinear>& linears, const ModelOptions& options) {
   const std::vector<LayerInfo> table = layer_table(options);
   SETUN_ASSERT(linears.size() == table.size(), linears.size(), " linears, table has ",
@@ -83,7 +73,7 @@ DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType comp
                                                            .layer = options.layers * kBlockLinears,
                                                            .compute = compute}));
   }
-  check_layer_table(collect_linears(*this), options);
+  check_layer_table(named_linears(*this), options);
 }
 
 at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
@@ -121,6 +111,6 @@ at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& con
   return head ? head(x_BTD, context) : at::linear(x_BTD.to(compute), embed->weight.to(compute));
 }
 
-std::vector<NamedLinear> linear_layers(DecoderLM& model) { return collect_linears(*model); }
+std::vector<NamedLinear> linear_layers(DecoderLM& model) { return named_linears(*model); }
 
 }  // namespace setun

@@ -49,12 +49,7 @@ TORCH_MODULE(DecoderLM);
 // Draws every parameter from (seed, parameter name) alone: order does not matter.
 void initialise(DecoderLM& model, uint64_t seed);
 
-// Every linear layer with its index, for the context's latents: (name, weight), ordered as
-// layer_table.
-struct NamedLinear {
-  std::string name;
-  BitLinear linear;
-};
+// Every linear layer, ordered as layer_table.
 std::vector<NamedLinear> linear_layers(DecoderLM& model);
 
 }  // namespace setun

@@ -26,4 +26,14 @@ at::Tensor BitLinearImpl::forward(const at::Tensor& x_BTI, QuantContext& context
   return at::linear(input.to(options.compute), value.to(options.compute));
 }
 
+std::vector<NamedLinear> named_linears(const torch::nn::Module& model) {
+  std::vector<NamedLinear> linears;
+  for (const auto& item : model.named_modules("", /*include_self=*/false)) {
+    if (auto linear = std::dynamic_pointer_cast<BitLinearImpl>(item.value())) {
+      linears.push_back({item.key(), BitLinear(std::move(linear))});
+    }
+  }
+  return linears;
+}
+
 }  // namespace setun

@@ -3,6 +3,9 @@
 // quantized weights live in the QuantContext.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "nn/rms_norm.h"
 #include "nn/torch_module.h"
 #include "quant/quant_context.h"
@@ -39,5 +42,12 @@ struct BitLinearImpl : torch::nn::Module {
   RmsNorm norm{nullptr};  // registered as "norm" when own_norm
 };
 TORCH_MODULE(BitLinear);
+
+struct NamedLinear {
+  std::string name;  // of the module: the weight's name without ".weight"
+  BitLinear linear;
+};
+// Every BitLinear below a module, in order of registration.
+std::vector<NamedLinear> named_linears(const torch::nn::Module& model);
 
 }  // namespace setun

@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "run/ngram.h"
+#include "train/language_model_task.h"
 
 namespace setun::run {
 namespace {
@@ -29,6 +31,30 @@ LoaderOptions loader_options(const RunConfig& config) {
           .shuffle = config.data.shuffle,
           .prefetch = config.data.prefetch,
           .seed = static_cast<uint64_t>(config.run.seed)};
+}
+
+// Null when the corpus leaves no validation batch.
+std::unique_ptr<Loader> make_validation_loader(const RunConfig& config, const PreparedData& data) {
+  if (data.validation.empty()) {
+    return nullptr;
+  }
+  LoaderOptions options = loader_options(config);
+  options.shuffle = false;
+  options.keep_short_batch = true;  // every valid target counts
+  options.prefetch = 0;             // a pass is short, and evaluation seeks to the start every time
+  auto loader = std::make_unique<Loader>(data.validation, options);
+  return loader->batches_per_epoch() > 0 ? std::move(loader) : nullptr;
+}
+
+// Of the validation split; 0 when the bytes are not known.
+double tokens_per_byte(const PreparedData& data) {
+  int64_t tokens = 0;
+  for (const TokenSlice& slice : data.validation) {
+    tokens += static_cast<int64_t>(slice.size());
+  }
+  return data.validation_bytes > 0
+             ? static_cast<double>(tokens) / static_cast<double>(data.validation_bytes)
+             : 0;
 }
 
 }  // namespace
@@ -59,29 +85,35 @@ AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {
   return made;
 }
 
-std::unique_ptr<Loader> make_train_loader(const RunConfig& config, const PreparedData& data) {
-  return std::make_unique<Loader>(data.train, loader_options(config));
+AssembledTask assemble_task(const RunConfig& config) {
+  const PreparedData data = prepare_data(config.data);
+  AssembledModel model = assemble_model(config, data.vocab_size);
+  std::unique_ptr<Loader> validation = make_validation_loader(config, data);
+  AssembledTask made;
+  made.context = std::move(model.context);
+  made.size = estimate_size(model.options, made.context->plan(), config.data.batch,
+                            config.data.context, config.run.recompute_blocks);
+  if (config.eval.ngram > 0 && !data.validation.empty()) {
+    made.ngram_loss = [data, order = config.eval.ngram] { return ngram_loss_of(data, order); };
+  }
+  const LanguageModelTaskOptions options{
+      .recompute_blocks = config.run.recompute_blocks,
+      .eval_batches = config.eval.batches,
+      .validation_tokens_per_byte = validation ? tokens_per_byte(data) : 0};
+  made.task = std::make_unique<LanguageModelTask>(
+      model.model, std::make_unique<Loader>(data.train, loader_options(config)),
+      std::move(validation), data.train, options);
+  return made;
 }
 
-std::unique_ptr<Loader> make_validation_loader(const RunConfig& config, const PreparedData& data) {
-  if (data.validation.empty()) {
-    return nullptr;
+std::unique_ptr<AdamW> make_optimizer(const RunConfig& config,
+                                      const std::vector<NamedTensor>& parameters,
+                                      const QuantPlan& plan) {
+  std::vector<NamedParameter> named;
+  for (const NamedTensor& item : parameters) {
+    named.push_back({item.name, item.tensor});
   }
-  LoaderOptions options = loader_options(config);
-  options.shuffle = false;
-  options.keep_short_batch = true;  // every valid target counts
-  options.prefetch = 0;             // a pass is short, and evaluation seeks to the start every time
-  auto loader = std::make_unique<Loader>(data.validation, options);
-  return loader->batches_per_epoch() > 0 ? std::move(loader) : nullptr;
-}
-
-std::unique_ptr<AdamW> make_optimizer(const RunConfig& config, AssembledModel& assembled) {
-  std::vector<NamedParameter> parameters;
-  for (const auto& item : assembled.model->named_parameters()) {
-    parameters.push_back({item.key(), item.value()});
-  }
-  return std::make_unique<AdamW>(
-      make_param_groups(parameters, assembled.context->plan().layers, config.optim), config.optim);
+  return std::make_unique<AdamW>(make_param_groups(named, plan.layers, config.optim), config.optim);
 }
 
 }  // namespace setun::run

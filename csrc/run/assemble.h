@@ -2,15 +2,18 @@
 // method is taken here.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "config/run_config.h"
 #include "data/loader.h"
 #include "model/decoder_lm.h"
+#include "model/layer_table.h"
 #include "optim/adamw.h"
 #include "quant/quant_context.h"
 #include "run/plan.h"
+#include "train/task.h"
 
 namespace setun::run {
 
@@ -18,6 +21,7 @@ namespace setun::run {
 // to be had.
 void set_up_process(const RunOptions& options);
 
+// A decoder for an existing vocabulary: what generate and bench need.
 struct AssembledModel {
   ModelOptions options;  // vocab_size resolved
   DecoderLM model{nullptr};
@@ -27,10 +31,17 @@ struct AssembledModel {
 // and smaller.
 AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size);
 
-std::unique_ptr<Loader> make_train_loader(const RunConfig& config, const PreparedData& data);
-// Null when the corpus leaves no whole validation batch.
-std::unique_ptr<Loader> make_validation_loader(const RunConfig& config, const PreparedData& data);
+// What the recipe trains and evaluates: its data prepared, its model initialised.
+struct AssembledTask {
+  std::unique_ptr<QuantContext> context;
+  std::unique_ptr<Task> task;
+  SizeEstimate size;
+  std::function<double()> ngram_loss;  // of eval.ngram on the validation split; null: none
+};
+AssembledTask assemble_task(const RunConfig& config);
 
-std::unique_ptr<AdamW> make_optimizer(const RunConfig& config, AssembledModel& assembled);
+std::unique_ptr<AdamW> make_optimizer(const RunConfig& config,
+                                      const std::vector<NamedTensor>& parameters,
+                                      const QuantPlan& plan);
 
 }  // namespace setun::run

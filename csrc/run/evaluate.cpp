@@ -4,7 +4,6 @@
 #include <iostream>
 
 #include "base/text.h"
-#include "eval/perplexity.h"
 #include "run/assemble.h"
 #include "run/ngram.h"
 #include "run/run.h"
@@ -54,23 +53,22 @@ void prepare(const RunConfig& config) {
 
 void evaluate(const RunConfig& config, const std::string& checkpoint) {
   set_up_process(config.run);
-  const PreparedData data = prepare_data(config.data);
-  SavedModel saved = load_model(config, checkpoint, data.vocab_size);
-  const std::unique_ptr<Loader> loader = make_validation_loader(config, data);
-  SETUN_CHECK(loader != nullptr,
-              "data: no validation batch: the validation split is shorter than data.batch x "
-              "data.context = ",
-              config.data.batch * config.data.context,
-              " tokens; name files in data.validation or raise data.validation_fraction");
-  const EvalResult result = setun::evaluate(saved.assembled.model, *saved.assembled.context,
-                                            *loader, config.eval.batches);
-  std::cout << "checkpoint       " << saved.path << " (step " << saved.step << ")\n"
+  const AssembledTask assembled = assemble_task(config);
+  const RestoredFrom from =
+      restore_model(config, checkpoint, assembled.task->parameters(), *assembled.context);
+  SETUN_CHECK(assembled.task->can_evaluate(),
+              "data: no validation batch: the validation split is shorter than one batch; name "
+              "files in data.validation, raise data.validation_fraction, or lower data.batch or "
+              "data.context");
+  const EvalResult result = assembled.task->evaluate(*assembled.context);
+  std::cout << "checkpoint       " << from.path << " (step " << from.step << ")\n"
             << "validation loss  " << result.loss << " nats per token over "
-            << thousands(result.tokens) << " tokens\n"
-            << "perplexity       " << result.perplexity << "\n";
-  if (config.eval.ngram > 0) {
-    std::cout << config.eval.ngram << "-gram model     " << ngram_loss_of(data, config.eval.ngram)
-              << "\n";
+            << thousands(result.tokens) << " tokens\n";
+  if (result.perplexity > 0) {
+    std::cout << "perplexity       " << result.perplexity << "\n";
+  }
+  if (assembled.ngram_loss) {
+    std::cout << config.eval.ngram << "-gram model     " << assembled.ngram_loss() << "\n";
   }
 }
 

@@ -54,16 +54,16 @@ void generate(const RunConfig& config, const std::string& checkpoint) {
   SETUN_CHECK(data.tokenizer != nullptr,
               "data.tokens: token files come without a tokenizer, so there is no text to print; "
               "set data.tokenizer.model to the SentencePiece model that made them");
-  SavedModel saved = load_model(config, checkpoint, data.vocab_size);
+  AssembledModel assembled = assemble_model(config, data.vocab_size);
+  restore_model(config, checkpoint, named_tensors(*assembled.model), *assembled.context);
   std::vector<uint32_t> prompt = data.tokenizer->encode(config.generate.prompt);
   if (prompt.empty()) {
     prompt.push_back(data.tokenizer->end_of_text());  // a document starts after the end of another
   }
   Printer printer(*data.tokenizer,
                   config.generate.prompt.empty() ? std::vector<uint32_t>{} : prompt);
-  setun::generate(saved.assembled.model, *saved.assembled.context, prompt,
-                  data.tokenizer->end_of_text(), config.generate,
-                  [&](uint32_t token) { printer.add(token); });
+  setun::generate(assembled.model, *assembled.context, prompt, data.tokenizer->end_of_text(),
+                  config.generate, [&](uint32_t token) { printer.add(token); });
   std::cout << "\n";
 }
 

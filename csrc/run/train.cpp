@@ -6,9 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "model/layer_table.h"
 #include "run/assemble.h"
-#include "run/ngram.h"
 #include "run/run.h"
 #include "run/run_folder.h"
 #include "train/signals.h"
@@ -35,34 +33,7 @@ std::string reason_text(StopReason reason) {
   return "?";
 }
 
-TrainerOptions trainer_options(const RunConfig& config, const std::string& config_yaml,
-                               const PreparedData& data, const Loader* validation) {
-  TrainerOptions options{.run = config.run,
-                         .optim = config.optim,
-                         .schedule = config.schedule,
-                         .eval = config.eval,
-                         .checkpoint = config.checkpoint,
-                         .metrics = config.metrics,
-                         .total_steps = total_steps(config),
-                         .validation_tokens_per_byte = 0,
-                         .config_yaml = config_yaml,
-                         .data_fingerprint = data_fingerprint(data.train)};
-  if (validation != nullptr && data.validation_bytes > 0) {
-    int64_t tokens = 0;
-    for (const TokenSlice& slice : data.validation) {
-      tokens += static_cast<int64_t>(slice.size());
-    }
-    options.validation_tokens_per_byte =
-        static_cast<double>(tokens) / static_cast<double>(data.validation_bytes);
-  }
-  return options;
-}
-
-TrainSummary summarize(const RunConfig& config, const TrainResult& result,
-                       const AssembledModel& assembled, const PreparedData& data) {
-  const SizeEstimate size =
-      estimate_size(assembled.options, assembled.context->plan(), config.data.batch,
-                    config.data.context, config.run.recompute_blocks);
+TrainSummary summarize(const TrainResult& result, const AssembledTask& assembled) {
   TrainSummary summary{.reason = reason_text(result.reason),
                        .steps = result.steps,
                        .train_loss = result.train_loss,
@@ -70,11 +41,11 @@ TrainSummary summarize(const RunConfig& config, const TrainResult& result,
                        .ngram_loss = 0,
                        .tokens_per_second = result.tokens_per_second,
                        .peak_memory_bytes = peak_memory(),
-                       .packed_bytes = size.packed_bytes,
-                       .parameters = size.parameters,
+                       .packed_bytes = assembled.size.packed_bytes,
+                       .parameters = assembled.size.parameters,
                        .checkpoint_stall_share = result.checkpoint_stall_share};
-  if (result.reason == StopReason::kFinished && config.eval.ngram > 0 && !data.validation.empty()) {
-    summary.ngram_loss = ngram_loss_of(data, config.eval.ngram);
+  if (result.reason == StopReason::kFinished && assembled.ngram_loss) {
+    summary.ngram_loss = assembled.ngram_loss();
   }
   return summary;
 }
@@ -119,29 +90,31 @@ TrainSummary train(const RunConfig& config, const std::string& config_yaml) {
   }
   set_up_process(config.run);
   std::cout << check(config).table << std::flush;
-  const PreparedData data = prepare_data(config.data);
-  AssembledModel assembled = assemble_model(config, data.vocab_size);
-  const std::unique_ptr<AdamW> optimizer = make_optimizer(config, assembled);
-  const std::unique_ptr<Loader> train_loader = make_train_loader(config, data);
-  const std::unique_ptr<Loader> validation = make_validation_loader(config, data);
+  const AssembledTask assembled = assemble_task(config);
+  const std::unique_ptr<AdamW> optimizer =
+      make_optimizer(config, assembled.task->parameters(), assembled.context->plan());
   write_file_atomic(folder / "config.yaml", config_yaml);
   Metrics metrics(folder, config.metrics, saved ? saved->checkpoint.step : 0, total_steps(config));
-  Trainer trainer({.model = assembled.model,
+  Trainer trainer({.task = *assembled.task,
                    .context = *assembled.context,
                    .optimizer = *optimizer,
-                   .train = *train_loader,
-                   .validation = validation.get(),
                    .metrics = metrics,
                    .checkpoints = checkpoints},
-                  trainer_options(config, config_yaml, data, validation.get()));
+                  {.run = config.run,
+                   .optim = config.optim,
+                   .schedule = config.schedule,
+                   .eval = config.eval,
+                   .checkpoint = config.checkpoint,
+                   .metrics = config.metrics,
+                   .total_steps = total_steps(config),
+                   .config_yaml = config_yaml});
   if (saved) {
-    check_fingerprint(saved->checkpoint.data_fingerprint, data.train);
     trainer.resume(saved->checkpoint);
     log_info("resumed from ", saved->path.string());
   }
   const SignalGuard signals;
   const TrainResult result = trainer.run(signals.stop_requested());
-  const TrainSummary summary = summarize(config, result, assembled, data);
+  const TrainSummary summary = summarize(result, assembled);
   if (result.reason == StopReason::kFinished) {
     write_summary(folder, summary);
   }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "model/decoder_lm.h"
+#include "nn/bit_linear.h"
 #include "train/metrics.h"
 
 namespace setun {

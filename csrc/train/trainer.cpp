@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "base/log.h"
-#include "loss/cross_entropy.h"
 #include "train/scalar_text.h"
 
 namespace setun {
@@ -42,7 +41,7 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options)
     : parts_(parts),
       options_(std::move(options)),
       layer_metrics_(parts_.context.plan().layers),
-      linears_(linear_layers(parts_.model)),
+      linears_(parts_.task.linears()),
       projected_(parts_.context, weights_of(linears_)) {}
 
 StepState Trainer::state_at(int64_t step) const {
@@ -99,15 +98,12 @@ void Trainer::train_step() {
   // 1. Sample: all micro-batches first, because the loss divides by the valid targets of the whole
   // step.
   const StepState state = state_at(step_);
-  std::vector<Batch> micro_batches;
-  for (int64_t i = 0; i < options_.run.accumulate; ++i) {
-    micro_batches.push_back(parts_.train.next());
-  }
+  const StepSample sample = parts_.task.sample(options_.run.accumulate);
   // 2. Forward and backward: gradients gather in the quantized weights of this step.
   const bool layer_record = due(step_ + 1, options_.metrics.layers_every);
   parts_.context.begin_step(state);
   parts_.context.collect_clip_share(layer_record);
-  const double loss = forward_backward(micro_batches);
+  const double loss = forward_backward(sample);
   // 3. Gradients of the latent weights: each estimator once per step.
   parts_.context.backward_to_latents();
   projected_.backward_to_latents();
@@ -120,42 +116,32 @@ void Trainer::train_step() {
   update(loss, state);
   step_ += 1;
   projected_.project(state_at(step_));
-  int64_t step_tokens = 0;
-  for (const Batch& batch : micro_batches) {
-    step_tokens += batch.tokens_BT.numel();
-  }
-  tokens_ += step_tokens;
+  tokens_ += sample.samples;
   last_loss_ = loss;
   const double seconds = seconds_since(start);
-  interval_ = {interval_.loss_sum + loss, interval_.steps + 1, interval_.tokens + step_tokens,
+  interval_ = {interval_.loss_sum + loss, interval_.steps + 1, interval_.tokens + sample.samples,
                interval_.seconds + seconds};
   train_seconds_ += seconds;
-  process_tokens_ += step_tokens;
+  process_tokens_ += sample.samples;
   if (layer_record) {
     parts_.metrics.layers(step_, layers);
   }
   after_step(state);
 }
 
-double Trainer::forward_backward(const std::vector<Batch>& micro_batches) {
-  int64_t valid = 0;
-  for (const Batch& batch : micro_batches) {
-    valid += batch.valid_targets;
-  }
-  SETUN_CHECK(valid > 0, "step ", step_ + 1, ": no target to predict in its ", micro_batches.size(),
-              " micro-batches; documents are shorter than two tokens or ",
-              "data.packing leaves only padding");
+double Trainer::forward_backward(const StepSample& sample) {
+  const auto valid = static_cast<double>(sample.valid_targets);
   double loss_sum = 0;
-  for (const Batch& batch : micro_batches) {
-    const ForwardOptions forward{.documents_BT = batch.documents_BT,
-                                 .cache = nullptr,
-                                 .recompute_blocks = options_.run.recompute_blocks};
-    const at::Tensor logits = parts_.model->forward(batch.tokens_BT, parts_.context, forward);
-    const TokenLoss loss = cross_entropy_sum(logits, batch.targets_BT);
+  for (int64_t i = 0; i < options_.run.accumulate; ++i) {
+    const MicroBatchLoss loss = parts_.task.loss(i, parts_.context);
     loss_sum += loss.sum.item<double>();
-    (loss.sum / static_cast<double>(valid)).backward();
+    at::Tensor objective = loss.sum / valid;
+    if (loss.auxiliary.defined()) {
+      objective = objective + loss.auxiliary / static_cast<double>(options_.run.accumulate);
+    }
+    objective.backward();
   }
-  return loss_sum / static_cast<double>(valid);
+  return loss_sum / valid;
 }
 
 void Trainer::update(double loss, const StepState& state) {
@@ -177,7 +163,7 @@ void Trainer::update(double loss, const StepState& state) {
 
 void Trainer::reject_non_finite(double loss) const {
   std::string where = "every parameter is finite";
-  for (const NamedTensor& tensor : model_tensors()) {
+  for (const NamedTensor& tensor : parts_.task.parameters()) {
     if (!tensor.tensor.isfinite().all().item<bool>()) {
       where = "parameter " + tensor.name + " is not finite";
       break;
@@ -220,7 +206,7 @@ void Trainer::after_step(const StepState& state) {
        .tokens_per_second = static_cast<double>(process_tokens_) / train_seconds_,
        .seconds = train_seconds_});
   const double best_before = best_loss_;
-  if (due(step_, options_.eval.every) || (step_ == options_.total_steps && parts_.validation)) {
+  if (due(step_, options_.eval.every) || step_ == options_.total_steps) {
     evaluate_now();
   }
   const bool improved = best_loss_ != best_before && options_.checkpoint.keep_best;
@@ -233,12 +219,11 @@ void Trainer::after_step(const StepState& state) {
 }
 
 void Trainer::evaluate_now() {
-  if (parts_.validation == nullptr) {
+  if (!parts_.task.can_evaluate()) {
     return;
   }
   parts_.context.begin_step(state_at(step_));  // the codes made here serve the next training step
-  last_eval_ = evaluate(parts_.model, parts_.context, *parts_.validation, options_.eval.batches);
-  last_eval_.bits_per_byte = last_eval_.loss / std::log(2.0) * options_.validation_tokens_per_byte;
+  last_eval_ = parts_.task.evaluate(parts_.context);
   last_eval_step_ = step_;
   if (best_step_ < 0 || last_eval_.loss < best_loss_) {
     best_loss_ = last_eval_.loss;
@@ -248,14 +233,6 @@ void Trainer::evaluate_now() {
                        .loss = last_eval_.loss,
                        .perplexity = last_eval_.perplexity,
                        .bits_per_byte = last_eval_.bits_per_byte});
-}
-
-std::vector<NamedTensor> Trainer::model_tensors() const {
-  std::vector<NamedTensor> tensors;
-  for (const auto& item : parts_.model->named_parameters()) {
-    tensors.push_back({item.key(), item.value()});
-  }
-  return tensors;
 }
 
 std::vector<NamedTensor> Trainer::optimizer_tensors() const {
@@ -275,12 +252,12 @@ void Trainer::save() {
   checkpoint.step = step_;
   checkpoint.phase = state_at(step_).phase;
   checkpoint.tokens = tokens_;
-  checkpoint.loader = parts_.train.position();
-  checkpoint.data_fingerprint = options_.data_fingerprint;
+  checkpoint.loader = parts_.task.position();
+  checkpoint.data_fingerprint = parts_.task.data_fingerprint();
   checkpoint.best_loss = best_loss_;
   checkpoint.best_step = best_step_;
   checkpoint.config_yaml = options_.config_yaml;
-  checkpoint.model = model_tensors();
+  checkpoint.model = parts_.task.parameters();
   checkpoint.optimizer = optimizer_tensors();
   checkpoint.metrics = layer_metrics_.state();
   checkpoint.extra = {{"interval.loss_sum", exact_text(interval_.loss_sum)},
@@ -288,6 +265,9 @@ void Trainer::save() {
                       {"last.loss", exact_text(last_loss_)},
                       {"last.grad_norm", exact_text(last_grad_norm_)},
                       {"last.eval_loss", exact_text(last_eval_.loss)},
+                      {"last.eval_perplexity", exact_text(last_eval_.perplexity)},
+                      {"last.eval_bits_per_byte", exact_text(last_eval_.bits_per_byte)},
+                      {"last.eval_accuracy", exact_text(last_eval_.accuracy)},
                       {"last.eval_tokens", std::to_string(last_eval_.tokens)},
                       {"last.eval_step", std::to_string(last_eval_step_)}};
   parts_.checkpoints.save_async(checkpoint);
@@ -295,11 +275,12 @@ void Trainer::save() {
 }
 
 void Trainer::resume(const Checkpoint& checkpoint) {
-  restore_tensors(checkpoint.model, model_tensors(), "model");
+  parts_.task.check_fingerprint(checkpoint.data_fingerprint);
+  restore_tensors(checkpoint.model, parts_.task.parameters(), "model");
   restore_tensors(checkpoint.optimizer, optimizer_tensors(), "optimizer");
   parts_.context.invalidate();
   layer_metrics_.restore(checkpoint.metrics);
-  parts_.train.seek(checkpoint.loader);
+  parts_.task.seek(checkpoint.loader);
   step_ = checkpoint.step;
   tokens_ = checkpoint.tokens;
   best_loss_ = checkpoint.best_loss;
@@ -311,9 +292,10 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   last_loss_ = scalars.real("last.loss");
   last_grad_norm_ = scalars.real("last.grad_norm");
   last_eval_.loss = scalars.real("last.eval_loss");
-  last_eval_.perplexity = std::exp(last_eval_.loss);
+  last_eval_.perplexity = scalars.real("last.eval_perplexity");
+  last_eval_.bits_per_byte = scalars.real("last.eval_bits_per_byte");
+  last_eval_.accuracy = scalars.real("last.eval_accuracy");
   last_eval_.tokens = scalars.integer("last.eval_tokens");
-  last_eval_.bits_per_byte = last_eval_.loss / std::log(2.0) * options_.validation_tokens_per_byte;
   last_eval_step_ = scalars.integer("last.eval_step");
 }
 

@@ -1,7 +1,7 @@
 // The training loop: batch -> forward -> loss -> backward (times accumulate) -> estimators -> clip
-// -> optimizer -> records. No branch on a method: what is quantized is in the QuantPlan, strengths
-// are in the StepState. A step that was interrupted leaves no trace: resume() continues from a
-// checkpoint bit for bit.
+// -> optimizer -> records. No branch on a method or on a kind of model: what is quantized is in the
+// QuantPlan, strengths are in the StepState, model and data are behind the Task. A step that was
+// interrupted leaves no trace: resume() continues from a checkpoint bit for bit.
 #pragma once
 
 #include <atomic>
@@ -11,24 +11,20 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "data/loader.h"
-#include "eval/perplexity.h"
-#include "model/decoder_lm.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
 #include "quant/projected_weights.h"
 #include "train/layer_metrics.h"
 #include "train/metrics.h"
+#include "train/task.h"
 
 namespace setun {
 
 // What a run is assembled from; the trainer borrows everything.
 struct TrainerParts {
-  DecoderLM model;
+  Task& task;
   QuantContext& context;
   AdamW& optimizer;
-  Loader& train;
-  Loader* validation;  // null: no evaluation
   Metrics& metrics;
   CheckpointStore& checkpoints;
 };
@@ -41,9 +37,7 @@ struct TrainerOptions {
   CheckpointOptions checkpoint;
   MetricsOptions metrics;
   int64_t total_steps = 0;
-  double validation_tokens_per_byte = 0;  // 0: unknown, no bits per byte
   std::string config_yaml;
-  std::string data_fingerprint;
 };
 
 enum class StopReason { kFinished, kSignal, kTimeLimit };
@@ -61,8 +55,8 @@ class Trainer {
  public:
   Trainer(TrainerParts parts, TrainerOptions options);
 
-  // Puts model, optimizer, loader and counters where the checkpoint left them. Throws Error listing
-  // every tensor that does not fit.
+  // Puts model, optimizer, loader and counters where the checkpoint left them. Throws Error when
+  // the training data is not the checkpoint's, or listing every tensor that does not fit.
   void resume(const Checkpoint& checkpoint);
 
   // Trains until the last step, the time limit, or stop_requested; the state is saved in every
@@ -80,13 +74,12 @@ class Trainer {
 
   StepState state_at(int64_t step) const;
   void train_step();
-  double forward_backward(const std::vector<Batch>& micro_batches);
+  double forward_backward(const StepSample& sample);
   void update(double loss, const StepState& state);
   void reject_non_finite(double loss) const;
   void after_step(const StepState& state);
   void evaluate_now();
   void save();
-  std::vector<NamedTensor> model_tensors() const;
   std::vector<NamedTensor> optimizer_tensors() const;
 
   TrainerParts parts_;
