@@ -21,8 +21,10 @@ concept IsEither = Is<O, Spec> || Is<O, Patch>;
 
 template <class V>
 void visit_fields(V& v, Is<NormOptions> auto& o) {
-  v("placement", o.placement, "where RMSNorms stand");
-  v("gain", o.gain, "learned gain per feature, initialised to 1");
+  v("placement", o.placement,
+    "where norms stand; classifiers: none, or per_linear (in front of every linear)");
+  v("kind", o.kind, "RMSNorm, or LayerNorm without affine");
+  v("gain", o.gain, "learned gain per feature, initialised to 1; rms only");
   v("eps", o.eps, "added to the mean square");
 }
 
@@ -33,8 +35,21 @@ void visit_fields(V& v, Is<InitOptions> auto& o) {
 }
 
 template <class V>
+void visit_fields(V& v, Is<ClassifierOptions> auto& o) {
+  v("features", o.features, "inputs of an mlp; 0: the data's");
+  v("classes", o.classes, "0: the data's");
+  v("widths", o.widths,
+    "of the hidden layers, any number; the first of a bag_of_words is its embedding's");
+  v("activation", o.activation, "of the hidden layers");
+  v("bias", o.bias, "full-precision bias of every layer");
+  v("dropout", o.dropout, "share of each hidden layer's outputs that training drops, in [0, 1)");
+}
+
+template <class V>
 void visit_fields(V& v, Is<ModelOptions> auto& o) {
-  v("vocab_size", o.vocab_size, "rows of the embedding; 0: the tokenizer's vocabulary");
+  v("kind", o.kind,
+    "a language model, a classifier of rows of numbers, or a classifier of bags of words");
+  v("vocab_size", o.vocab_size, "rows of the embedding; 0: the data's vocabulary");
   v("hidden", o.hidden, "width of the residual stream");
   v("layers", o.layers, "decoder blocks");
   v("heads", o.heads, "query heads");
@@ -45,6 +60,7 @@ void visit_fields(V& v, Is<ModelOptions> auto& o) {
   v("max_context", o.max_context, "longest sequence in tokens, generation included");
   v("rope_base", o.rope_base, "base of the rotary angles");
   v("tied_embeddings", o.tied_embeddings, "the head shares the embedding's matrix");
+  v("classifier", o.classifier, "sizes of kinds mlp and bag_of_words");
   v("norm", o.norm, "normalisation");
   v("init", o.init, "initialisation");
 }
@@ -60,7 +76,39 @@ void visit_fields(V& v, Is<TokenizerOptions> auto& o) {
 }
 
 template <class V>
+void visit_fields(V& v, Is<XorOptions> auto& o) {
+  v("noise", o.noise, "random inputs beside the two that decide the class");
+  v("samples", o.samples, "training samples");
+  v("validation_samples", o.validation_samples, "validation samples; 0: none");
+}
+
+template <class V>
+void visit_fields(V& v, Is<CsvOptions> auto& o) {
+  v("file", o.file, "numbers separated by commas, plain or gzip");
+  v("header", o.header, "the first line is no data");
+  v("label", o.label, "column of the class, a whole number from 0 on; -1: the last column");
+  v("scaling", o.scaling,
+    "of each feature by the training split: to a largest magnitude of 1, or to mean 0 and standard "
+    "deviation 1");
+}
+
+template <class V>
+void visit_fields(V& v, Is<FolderOptions> auto& o) {
+  v("root", o.root, "ROOT/CLASS/**, or ROOT/train/CLASS/** and ROOT/test/CLASS/**");
+  v("suffix", o.suffix, "of the files to read; empty: every file");
+  v("encoding", o.encoding, "of the texts");
+  v("min_count", o.min_count, "rarer words of the training split are dropped");
+  v("weight", o.weight,
+    "of a word in its bag: how often it occurs, or TF-IDF with each bag scaled to length 1");
+}
+
+template <class V>
 void visit_fields(V& v, Is<DataOptions> auto& o) {
+  v("kind", o.kind, "text for a decoder; xor and csv for an mlp; folders for a bag_of_words");
+  v("xor", o.xor_bits, "generated bits");
+  v("csv", o.csv, "a table");
+  v("folders", o.folders, "texts in one folder per class");
+  v("seed", o.seed, "of generated samples and of the validation split of csv and folders");
   v.one_or_many("text", o.text, "UTF-8 text files");
   v.one_or_many("jsonl", o.jsonl, "files with one JSON object a line");
   v("jsonl_field", o.jsonl_field, "key of the text in each JSON object");
@@ -70,23 +118,25 @@ void visit_fields(V& v, Is<DataOptions> auto& o) {
   v("document", o.document, "what one document of a text file is");
   v("tokenizer", o.tokenizer, "tokenizer");
   v("cache", o.cache, "folder of prepared tokens and tokenizers");
-  v.one_or_many("validation", o.validation, "validation files, of the same kind as the source");
+  v.one_or_many("validation", o.validation,
+                "validation files (folders: roots), of the same kind as the source");
   v("validation_fraction", o.validation_fraction,
     "without validation files: share of the documents (of the text, with one document) at the end, "
-    "in [0, 1)");
+    "or of the samples, drawn from data.seed; in [0, 1)");
   v("context", o.context, "tokens per sequence");
-  v("batch", o.batch, "sequences per micro-batch");
+  v("batch", o.batch, "sequences, or samples, per micro-batch");
   v("packing", o.packing,
     "cross: windows over joined documents; isolate: attention stays in a document; whole: a "
     "document starts a row");
-  v("shuffle", o.shuffle, "visit the windows in an order drawn from (run.seed, epoch)");
+  v("shuffle", o.shuffle, "visit the windows or samples in an order drawn from (run.seed, epoch)");
   v("prefetch", o.prefetch, "micro-batches prepared ahead by a thread; 0: none");
 }
 
 template <class V>
 void visit_fields(V& v, Is<ParamGroupOptions> auto& o) {
   v("match", o.match,
-    "parameter name with '*', 1d (vectors), embed, or a role (qkv, o, gate_up, down, head)");
+    "parameter name with '*', 1d (vectors), embed, or a role (qkv, o, gate_up, down, head, hidden, "
+    "classifier)");
   v("lr_scale", o.lr_scale, "factor on the learning rate");
   v("weight_decay", o.weight_decay, "constant weight decay; absent: the schedule's");
 }
@@ -186,7 +236,7 @@ void visit_fields(V& v, Is<QuantPhase> auto& o) {
 
 template <class V>
 void visit_fields(V& v, Is<QuantOptions> auto& o) {
-  v("default", o.base, "every linear inside the blocks; never the head");
+  v("default", o.base, "every linear inside the blocks, or of a classifier; never the head");
   v("layers", o.layers, "ordered patches, later wins");
   v("phases", o.phases, "changes during the run");
 }
@@ -245,8 +295,9 @@ void visit_fields(V& v, Is<GenerateOptions> auto& o) {
 
 template <class V>
 void visit_fields(V& v, Is<RunConfig> auto& o) {
-  v("model", o.model, "A Llama-shaped decoder; sizes only.");
-  v("data", o.data, "What text, which tokenizer, how sequences are cut.");
+  v("model", o.model, "A Llama-shaped decoder, or a feed-forward classifier; sizes only.");
+  v("data", o.data,
+    "What text, which tokenizer, how sequences are cut; or which labelled samples.");
   v("optim", o.optim, "AdamW, clipping, parameter groups.");
   v("schedule", o.schedule, "Learning rate and weight decay over the run.");
   v("quant", o.quant, "What is quantized, where and when. Empty: full precision.");

@@ -43,6 +43,9 @@ class ReferenceWriter {
   void operator()(const char* key, const std::vector<std::string>&, const char* meaning) {
     row(key, "list of texts", meaning);
   }
+  void operator()(const char* key, const std::vector<int64_t>&, const char* meaning) {
+    row(key, "list of whole numbers", meaning);
+  }
   template <Section T>
   void operator()(const char* key, const std::vector<T>&, const char* meaning) {
     row(key, "list", meaning);

@@ -21,6 +21,42 @@ void check_point(Errors& errors, const char* key, const StepPoint& point, const 
   }
 }
 
+// Model and data fit each other, and no key of language models stands beside a classifier.
+void check_kinds(Errors& errors, const RunConfig& config) {
+  const DataKind data = config.data.kind;
+  const char* fits = "text";
+  bool fit = data == DataKind::kText;
+  switch (config.model.kind) {
+    case ModelKind::kDecoder:
+      break;
+    case ModelKind::kMlp:
+      fits = "xor or csv";
+      fit = data == DataKind::kXor || data == DataKind::kCsv;
+      break;
+    case ModelKind::kBagOfWords:
+      fits = "folders";
+      fit = data == DataKind::kFolders;
+      break;
+  }
+  if (!fit) {
+    errors.add("data.kind", "is ", enum_name(data), ", but model.kind ",
+               enum_name(config.model.kind), " takes ", fits);
+  }
+  if (!config.model.classifies()) {
+    return;
+  }
+  if (config.run.tokens > 0) {
+    errors.add("run.tokens", "counts tokens of text; a classifier takes run.steps");
+  }
+  if (config.run.recompute_blocks) {
+    errors.add("run.recompute_blocks", "is of decoders; model.kind is ",
+               enum_name(config.model.kind));
+  }
+  if (config.eval.ngram > 0) {
+    errors.add("eval.ngram", "is of language models; model.kind is ", enum_name(config.model.kind));
+  }
+}
+
 }  // namespace
 
 Errors validate(const RunConfig& config) {
@@ -35,7 +71,8 @@ Errors validate(const RunConfig& config) {
   add_section(errors, "checkpoint", config.checkpoint);
   add_section(errors, "metrics", config.metrics);
   add_section(errors, "generate", config.generate);
-  if (config.data.context > config.model.max_context) {
+  check_kinds(errors, config);
+  if (!config.model.classifies() && config.data.context > config.model.max_context) {
     errors.add("data.context", config.data.context, " tokens exceed model.max_context ",
                config.model.max_context, "; raise model.max_context or lower data.context");
   }

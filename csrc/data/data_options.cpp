@@ -6,9 +6,61 @@ namespace {
 
 constexpr int64_t kMost = 1'000'000;  // no product of batch sizes overflows 64 bits
 
-}  // namespace
+template <class T>
+void check_source(Errors& errors, const char* key, const T& source, bool chosen, DataKind kind) {
+  if (chosen) {
+    Errors own;
+    source.validate(own);
+    errors.add_all(key, own);
+  } else if (source != T{}) {
+    errors.add(key, "is of data.kind ", key, "; the kind is ", enum_name(kind));
+  }
+}
 
-void DataOptions::validate(Errors& errors) const {
+// Keys of text that samples would ignore: an option without effect is a mistake.
+void check_text_keys(const DataOptions& options, Errors& errors) {
+  const DataOptions defaults;
+  const auto unused = [&](const char* key, bool given) {
+    if (given) {
+      errors.add(key, "is of data.kind text; the kind is ", enum_name(options.kind));
+    }
+  };
+  unused("text", options.text != defaults.text);
+  unused("jsonl", options.jsonl != defaults.jsonl);
+  unused("jsonl_field", options.jsonl_field != defaults.jsonl_field);
+  unused("tokens", options.tokens != defaults.tokens);
+  unused("token_dtype", options.token_dtype != defaults.token_dtype);
+  unused("document", options.document != defaults.document);
+  unused("tokenizer", options.tokenizer != defaults.tokenizer);
+  unused("cache", options.cache != defaults.cache);
+  unused("context", options.context != defaults.context);
+  unused("packing", options.packing != defaults.packing);
+  unused("prefetch", options.prefetch != defaults.prefetch);
+}
+
+void check_samples(const DataOptions& options, Errors& errors) {
+  check_text_keys(options, errors);
+  const bool generated = options.kind == DataKind::kXor;
+  if (generated && !options.validation.empty()) {
+    errors.add("validation",
+               "names files, but the samples of data.kind xor are generated; set "
+               "data.xor.validation_samples");
+  }
+  if (generated && options.validation_fraction != DataOptions{}.validation_fraction) {
+    errors.add("validation_fraction",
+               "is of files; with data.kind xor set data.xor.validation_samples");
+  }
+  if (options.seed < 0) {
+    errors.add("seed", "must be 0 or more, got ", options.seed);
+  }
+}
+
+void check_text(const DataOptions& options, Errors& errors) {
+  const auto &text = options.text, &jsonl = options.jsonl, &tokens = options.tokens;
+  const TokenizerOptions& tokenizer = options.tokenizer;
+  if (options.seed != DataOptions{}.seed) {
+    errors.add("seed", "is of generated and split samples; text is split by position");
+  }
   const int kinds = (text.empty() ? 0 : 1) + (jsonl.empty() ? 0 : 1) + (tokens.empty() ? 0 : 1);
   if (kinds == 0) {
     errors.add(
@@ -17,7 +69,7 @@ void DataOptions::validate(Errors& errors) const {
   } else if (kinds > 1) {
     errors.add(text.empty() ? "jsonl" : "text", "give one of text, jsonl and tokens, not several");
   }
-  if (!jsonl.empty() && jsonl_field.empty()) {
+  if (!jsonl.empty() && options.jsonl_field.empty()) {
     errors.add("jsonl_field", "must name the key of the text");
   }
   if (tokenizer.kind == TokenizerKind::kBytes && !tokenizer.model.empty()) {
@@ -34,11 +86,24 @@ void DataOptions::validate(Errors& errors) const {
     errors.add("tokenizer.character_coverage", "must be in (0, 1], got ",
                tokenizer.character_coverage);
   }
+  if (options.cache.empty()) {
+    errors.add("cache", "must name a folder");
+  }
+}
+
+}  // namespace
+
+void DataOptions::validate(Errors& errors) const {
+  if (kind == DataKind::kText) {
+    check_text(*this, errors);
+  } else {
+    check_samples(*this, errors);
+  }
+  check_source(errors, "xor", xor_bits, kind == DataKind::kXor, kind);
+  check_source(errors, "csv", csv, kind == DataKind::kCsv, kind);
+  check_source(errors, "folders", folders, kind == DataKind::kFolders, kind);
   if (!(validation_fraction >= 0 && validation_fraction < 1)) {
     errors.add("validation_fraction", "must be in [0, 1), got ", validation_fraction);
-  }
-  if (cache.empty()) {
-    errors.add("cache", "must name a folder");
   }
   for (const auto& [key, value] : {std::pair{"context", context}, {"batch", batch}}) {
     if (value < 1 || value > kMost) {

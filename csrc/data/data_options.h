@@ -1,5 +1,5 @@
-// The `data` section: what text, which tokenizer, how sequences are cut. Files are prepared once
-// into token shards.
+// The `data` section: what text or which labelled samples, which tokenizer, how sequences are cut.
+// Files are prepared once into token shards.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 #include "base/enum_names.h"
 #include "base/error.h"
+#include "data/sample_options.h"
 
 namespace setun {
 
@@ -54,7 +55,15 @@ struct TokenizerOptions {
 };
 
 struct DataOptions {
-  // Exactly one kind of source. A single string may stand for a list of one. Globs are not
+  DataKind kind = DataKind::kText;
+  // Labelled samples: the one of its kind counts. `seed` draws generated samples and the validation
+  // split, so that runs with other run.seed see the same data.
+  XorOptions xor_bits;
+  CsvOptions csv;
+  FolderOptions folders;
+  int64_t seed = 1;
+
+  // Text: exactly one kind of source. A single string may stand for a list of one. Globs are not
   // expanded.
   std::vector<std::string> text;   // UTF-8 text files
   std::vector<std::string> jsonl;  // one JSON object a line
@@ -69,7 +78,8 @@ struct DataOptions {
       "data/cache";  // prepared shards and tokenizers live here, by the hash of what made them
 
   // Validation: separate files when given, else the last `validation_fraction` of the documents
-  // (of the tokens, when there is one document).
+  // (of the tokens, when there is one document); of csv and folders that share of the samples,
+  // drawn from `seed`.
   std::vector<std::string> validation;
   double validation_fraction = 0.05;
 

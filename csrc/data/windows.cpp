@@ -80,20 +80,26 @@ int64_t Windows::fill(int64_t index, int64_t* tokens, int64_t* targets, int64_t*
   return context_ - std::count(targets, targets + context_, kIgnoreTarget);
 }
 
-std::vector<uint32_t> epoch_order(int64_t count, uint64_t seed, int64_t epoch, bool shuffle) {
-  SETUN_ASSERT(count <= int64_t{UINT32_MAX}, count, " windows");
+std::vector<uint32_t> permutation(int64_t count, uint64_t key) {
+  SETUN_ASSERT(count <= int64_t{UINT32_MAX}, count, " elements");
   std::vector<uint32_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), 0U);
-  if (!shuffle) {
-    return order;
-  }
-  const uint64_t key = random_key(seed ^ mix64(static_cast<uint64_t>(epoch)), "data.shuffle");
   for (uint64_t i = order.size(); i > 1; --i) {
     // Multiply-shift maps 64 random bits to [0, i); its bias is below 2^-32 for any count here.
     const auto j =
         static_cast<std::size_t>((static_cast<unsigned __int128>(random_bits(key, i)) * i) >> 64);
     std::swap(order[i - 1], order[j]);
   }
+  return order;
+}
+
+std::vector<uint32_t> epoch_order(int64_t count, uint64_t seed, int64_t epoch, bool shuffle) {
+  if (shuffle) {
+    return permutation(count,
+                       random_key(seed ^ mix64(static_cast<uint64_t>(epoch)), "data.shuffle"));
+  }
+  std::vector<uint32_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), 0U);
   return order;
 }
 

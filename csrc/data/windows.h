@@ -34,9 +34,12 @@ class Windows {
   Packing packing_;
 };
 
+// A permutation of 0 .. count - 1 that is a function of the key alone, on every machine
+// (Fisher-Yates with base/counter_rng).
+std::vector<uint32_t> permutation(int64_t count, uint64_t key);
+
 // The order in which an epoch visits `count` windows: a permutation that is a function of (seed,
-// epoch) alone, on every machine (Fisher-Yates with base/counter_rng); the identity when shuffle is
-// false.
+// epoch) alone; the identity when shuffle is false.
 std::vector<uint32_t> epoch_order(int64_t count, uint64_t seed, int64_t epoch, bool shuffle);
 
 }  // namespace setun

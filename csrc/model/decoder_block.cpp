@@ -12,11 +12,12 @@ DecoderBlockImpl::DecoderBlockImpl(const ModelOptions& options, int64_t block, i
   const BitLinearOptions linear{.layer = first_layer,
                                 .own_norm = placement == NormPlacement::kPerLinear ||
                                             placement == NormPlacement::kPreNormPerLinear,
+                                .norm_kind = options.norm.kind,
                                 .norm_gain = options.norm.gain,
                                 .norm_eps = options.norm.eps,
                                 .compute = compute};
   const auto block_norm = [&] {
-    return RmsNorm(options.hidden, options.norm.eps, options.norm.gain);
+    return Norm(options.norm.kind, options.hidden, options.norm.eps, options.norm.gain);
   };
   if (block_norms) {
     attn_norm = register_module("attn_norm", block_norm());

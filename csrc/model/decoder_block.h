@@ -7,7 +7,7 @@
 #include "model/model_options.h"
 #include "nn/attention.h"
 #include "nn/feed_forward.h"
-#include "nn/rms_norm.h"
+#include "nn/norm.h"
 #include "nn/torch_module.h"
 
 namespace setun {
@@ -17,9 +17,9 @@ struct DecoderBlockImpl : torch::nn::Module {
                    at::ScalarType compute);
   at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context, const AttentionInputs& inputs);
 
-  RmsNorm attn_norm{nullptr};  // null with placement per_linear
+  Norm attn_norm{nullptr};  // null with placement per_linear
   Attention attn{nullptr};
-  RmsNorm ffn_norm{nullptr};
+  Norm ffn_norm{nullptr};
   FeedForward ffn{nullptr};
 };
 TORCH_MODULE(DecoderBlock);

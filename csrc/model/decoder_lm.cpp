@@ -65,7 +65,8 @@ DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType comp
   for (int64_t block = 0; block < options.layers; ++block) {
     blocks->push_back(DecoderBlock(options, block, block * kBlockLinears, compute));
   }
-  norm = register_module("norm", RmsNorm(options.hidden, options.norm.eps, options.norm.gain));
+  norm = register_module(
+      "norm", Norm(options.norm.kind, options.hidden, options.norm.eps, options.norm.gain));
   if (!options.tied_embeddings) {
     head =
         register_module("head", BitLinear(BitLinearOptions{.in_features = options.hidden,

@@ -41,7 +41,7 @@ struct DecoderLMImpl : torch::nn::Module {
   at::ScalarType compute;
   torch::nn::Embedding embed{nullptr};
   torch::nn::ModuleList blocks{nullptr};
-  RmsNorm norm{nullptr};
+  Norm norm{nullptr};
   BitLinear head{nullptr};  // null when tied: the logits use embed.weight
 };
 TORCH_MODULE(DecoderLM);

@@ -1,6 +1,6 @@
-// Initial values: gains 1, matrices normal. Draw i of a parameter is a function of (seed, name, i)
-// alone, so neither the order of parameters nor the thread count, the processor or another layer's
-// size changes it.
+// Initial values: gains 1, biases 0, matrices normal. Draw i of a parameter is a function of (seed,
+// name, i) alone, so neither the order of parameters nor the thread count, the processor or another
+// layer's size changes it.
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "base/counter_rng.h"
+#include "model/classifier.h"
 #include "model/decoder_lm.h"
 #include "model/layer_table.h"
 
@@ -45,6 +46,15 @@ double linear_std(const LayerInfo& layer, const ModelOptions& options) {
   return options.init.std;
 }
 
+void fill_linears(const std::vector<NamedLinear>& linears, const ModelOptions& options,
+                  uint64_t seed) {
+  const std::vector<LayerInfo> table = layer_table(options);
+  for (size_t i = 0; i < linears.size(); ++i) {
+    fill_normal(linears[i].linear->weight, random_key(seed, linears[i].name + ".weight"),
+                linear_std(table[i], options));
+  }
+}
+
 }  // namespace
 
 void initialise(DecoderLM& model, uint64_t seed) {
@@ -55,12 +65,16 @@ void initialise(DecoderLM& model, uint64_t seed) {
     }
   }
   fill_normal(model->embed->weight, random_key(seed, "embed.weight"), model->options.init.std);
-  const std::vector<LayerInfo> table = layer_table(model->options);
-  const std::vector<NamedLinear> linears = linear_layers(model);
-  for (size_t i = 0; i < linears.size(); ++i) {
-    fill_normal(linears[i].linear->weight, random_key(seed, linears[i].name + ".weight"),
-                linear_std(table[i], model->options));
+  fill_linears(linear_layers(model), model->options, seed);
+}
+
+// Gains are made as ones and biases as zeros by their modules.
+void initialise(Classifier& model, uint64_t seed) {
+  const c10::NoGradGuard no_grad;
+  if (model->embed) {
+    fill_normal(model->embed->weight, random_key(seed, "embed.weight"), model->options.init.std);
   }
+  fill_linears(named_linears(*model), model->options, seed);
 }
 
 }  // namespace setun

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "model/classifier_table.h"
+
 namespace setun {
 namespace {
 
@@ -95,6 +97,9 @@ double activation_bytes(const ModelOptions& options, const std::vector<LinearSpe
 }  // namespace
 
 std::vector<LayerInfo> layer_table(const ModelOptions& options) {
+  if (options.classifies()) {
+    return classifier_table(options);
+  }
   const Widths widths(options);
   std::vector<LayerInfo> layers;
   for (int64_t block = 0; block < options.layers; ++block) {
@@ -115,16 +120,14 @@ std::vector<LayerInfo> layer_table(const ModelOptions& options) {
   return layers;
 }
 
-SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
-                           int64_t context, bool recompute_blocks) {
+SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t vectors,
+                            double activation_bytes) {
   constexpr double kPlainBytes = 2;  // what has no quantizer ships as bf16
-  const std::vector<LayerInfo> layers = layer_table(options);
+  const std::vector<LayerInfo>& layers = plan.layers;
   const std::vector<LinearSpec>& specs = plan.phases.back().specs;
-  SETUN_ASSERT(specs.size() == layers.size(), "plan of another model");
-
   SizeEstimate size;
-  size.embedding_parameters = options.vocab_size * options.hidden;
-  size.parameters = size.embedding_parameters + gain_parameters(options, layers);
+  size.embedding_parameters = embedding;
+  size.parameters = embedding + vectors;
   double scale_bytes = 0, kept_latents = 0, code_bytes = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     const int64_t weights = layers[i].out_features * layers[i].in_features;
@@ -142,9 +145,20 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
   const auto all = static_cast<double>(size.parameters);
   size.packed_bytes = code_bytes + scale_bytes + kPlainBytes * (all - quantized);
   size.training_bytes = kOptimizerBytes * all + (kFp32Bytes + kCodeBytes) * quantized +
-                        kFp32Bytes * kept_latents +
-                        activation_bytes(options, specs, batch, context, recompute_blocks);
+                        kFp32Bytes * kept_latents + activation_bytes;
   return size;
+}
+
+SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
+                           int64_t context, bool recompute_blocks) {
+  const std::vector<LayerInfo> layers = layer_table(options);
+  SETUN_ASSERT(plan.layers.size() == layers.size(), "plan of another model");
+  if (options.classifies()) {
+    return classifier_size(options, plan, batch);
+  }
+  return size_of_layers(
+      plan, options.vocab_size * options.hidden, gain_parameters(options, layers),
+      activation_bytes(options, plan.phases.back().specs, batch, context, recompute_blocks));
 }
 
 }  // namespace setun

@@ -24,7 +24,12 @@ struct SizeEstimate {
   double training_bytes = 0;
 };
 // options.vocab_size must be resolved. training_bytes assumes fp32 compute; bf16 needs less.
+// `batch` counts sequences of `context` tokens, or samples of a classifier.
 SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
                            int64_t context, bool recompute_blocks);
+// What both kinds of model share: `embedding` and `vectors` (gains, biases) parameters in full
+// precision, the plan's layers as its last phase quantizes them, and the bytes kept for backward.
+SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t vectors,
+                            double activation_bytes);
 
 }  // namespace setun

@@ -12,9 +12,99 @@ constexpr int64_t kMostHeads = 10'000;
 constexpr int64_t kMostHeadDim = 10'000;
 constexpr int64_t kMostRows = 100'000'000;
 
+constexpr std::size_t kMostDepth = 1000;
+
+// Keys of a decoder that a classifier would ignore: an option without effect is a mistake.
+void check_decoder_keys(const ModelOptions& options, Errors& errors) {
+  const ModelOptions defaults;
+  const auto unused = [&](const char* key, bool given) {
+    if (given) {
+      errors.add(key, "is of decoders; model.kind is ", enum_name(options.kind),
+                 ", whose sizes are model.classifier.*");
+    }
+  };
+  unused("hidden", options.hidden != defaults.hidden);
+  unused("layers", options.layers != defaults.layers);
+  unused("heads", options.heads != defaults.heads);
+  unused("kv_heads", options.kv_heads != defaults.kv_heads);
+  unused("head_dim", options.head_dim != defaults.head_dim);
+  unused("ffn", options.ffn != defaults.ffn);
+  unused("ffn_kind", options.ffn_kind != defaults.ffn_kind);
+  unused("max_context", options.max_context != defaults.max_context);
+  unused("rope_base", options.rope_base != defaults.rope_base);
+  unused("tied_embeddings", options.tied_embeddings != defaults.tied_embeddings);
+  unused("vocab_size", options.kind == ModelKind::kMlp && options.vocab_size != 0);
+}
+
+void check_classifier(const ModelOptions& options, Errors& errors) {
+  const ClassifierOptions& sizes = options.classifier;
+  check_decoder_keys(options, errors);
+  const bool bags = options.kind == ModelKind::kBagOfWords;
+  if (bags && sizes.features != 0) {
+    errors.add("classifier.features", "is of model.kind mlp; bag_of_words has a vocabulary");
+  }
+  if (bags && sizes.widths.empty()) {
+    errors.add("classifier.widths", "is empty; the first width is the embedding's, e.g. [1024]");
+  }
+  if (bags && (options.vocab_size < 0 || options.vocab_size > kMostRows)) {
+    errors.add("vocab_size", "must be 0 (the data's) to ", kMostRows, ", got ", options.vocab_size);
+  }
+  for (const auto& [key, value] : {std::pair{"classifier.features", sizes.features},
+                                   std::pair{"classifier.classes", sizes.classes}}) {
+    if (value < 0 || value > kMostWidth) {
+      errors.add(key, "must be 0 (the data's) to ", kMostWidth, ", got ", value);
+    }
+  }
+  if (sizes.widths.size() > kMostDepth) {
+    errors.add("classifier.widths", "has ", sizes.widths.size(), " layers; the most is ",
+               kMostDepth);
+  }
+  for (std::size_t i = 0; i < sizes.widths.size(); ++i) {
+    if (sizes.widths[i] < 1 || sizes.widths[i] > kMostWidth) {
+      errors.add(str("classifier.widths[", i, "]"), "must be 1 to ", kMostWidth, ", got ",
+                 sizes.widths[i]);
+    }
+  }
+  if (!(sizes.dropout >= 0 && sizes.dropout < 1)) {
+    errors.add("classifier.dropout", "must be in [0, 1), got ", sizes.dropout);
+  }
+  const NormPlacement placement = options.norm.placement;
+  if (placement != NormPlacement::kNone && placement != NormPlacement::kPerLinear) {
+    errors.add("norm.placement", enum_name(placement), " is of decoder blocks; model.kind ",
+               enum_name(options.kind), " takes none or per_linear");
+  }
+  if (options.init.kind == InitKind::kResidualScaled) {
+    errors.add("init.kind", "residual_scaled is of decoders; take normal or fan_in");
+  }
+}
+
+void check_values(const ModelOptions& options, Errors& errors) {
+  if (options.norm.kind == NormKind::kLayer && options.norm.gain) {
+    errors.add("norm.gain", "is true, but a layer norm has no gain; set norm.gain=false");
+  }
+  if (!(options.norm.eps > 0)) {
+    errors.add("norm.eps", "must be greater than 0, got ", options.norm.eps);
+  }
+  if (!(options.init.std > 0)) {
+    errors.add("init.std", "must be greater than 0, got ", options.init.std);
+  }
+}
+
 }  // namespace
 
 void ModelOptions::validate(Errors& errors) const {
+  check_values(*this, errors);
+  if (classifies()) {
+    check_classifier(*this, errors);
+    return;
+  }
+  if (classifier != ClassifierOptions{}) {
+    errors.add("classifier", "is of model.kind mlp and bag_of_words; the kind is decoder");
+  }
+  if (norm.placement == NormPlacement::kNone) {
+    errors.add("norm.placement", "none is of classifiers; a decoder takes ",
+               "prenorm, subln, per_linear or prenorm_per_linear");
+  }
   bool sizes = true;
   const auto size = [&](const char* key, int64_t value, int64_t most) {
     if (value < 1 || value > most) {
@@ -47,12 +137,6 @@ void ModelOptions::validate(Errors& errors) const {
   }
   if (!(rope_base > 1)) {
     errors.add("rope_base", "must be greater than 1, got ", rope_base);
-  }
-  if (!(norm.eps > 0)) {
-    errors.add("norm.eps", "must be greater than 0, got ", norm.eps);
-  }
-  if (!(init.std > 0)) {
-    errors.add("init.std", "must be greater than 0, got ", init.std);
   }
 }
 

@@ -51,8 +51,8 @@ AttentionImpl::AttentionImpl(AttentionOptions options_in) : options(options_in) 
   v = linear("v", 2, options.hidden, kv_width);
   o = linear("o", 3, width, options.hidden);
   if (options.sub_norm) {
-    sub_norm = register_module("sub_norm",
-                               RmsNorm(width, options.linear.norm_eps, options.linear.norm_gain));
+    sub_norm = register_module("sub_norm", Norm(options.linear.norm_kind, width,
+                                                options.linear.norm_eps, options.linear.norm_gain));
   }
 }
 

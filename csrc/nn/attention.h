@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "nn/bit_linear.h"
-#include "nn/rms_norm.h"
+#include "nn/norm.h"
 #include "nn/rope.h"
 
 namespace setun {
@@ -51,7 +51,7 @@ struct AttentionImpl : torch::nn::Module {
 
   AttentionOptions options;
   BitLinear q{nullptr}, k{nullptr}, v{nullptr}, o{nullptr};
-  RmsNorm sub_norm{nullptr};
+  Norm sub_norm{nullptr};
 };
 TORCH_MODULE(Attention);
 

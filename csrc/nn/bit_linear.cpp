@@ -9,9 +9,12 @@ namespace setun {
 
 BitLinearImpl::BitLinearImpl(BitLinearOptions options_in) : options(options_in) {
   weight = register_parameter("weight", at::zeros({options.out_features, options.in_features}));
+  if (options.bias) {
+    bias = register_parameter("bias", at::zeros({options.out_features}));
+  }
   if (options.own_norm) {
-    norm =
-        register_module("norm", RmsNorm(options.in_features, options.norm_eps, options.norm_gain));
+    norm = register_module(
+        "norm", Norm(options.norm_kind, options.in_features, options.norm_eps, options.norm_gain));
   }
 }
 
@@ -23,6 +26,10 @@ at::Tensor BitLinearImpl::forward(const at::Tensor& x_BTI, QuantContext& context
   // codes.
   const at::Tensor input = context.activation(options.layer, normed);
   const at::Tensor value = context.weight(options.layer, weight);
+  if (bias.defined()) {
+    return at::linear(input.to(options.compute), value.to(options.compute),
+                      bias.to(options.compute));
+  }
   return at::linear(input.to(options.compute), value.to(options.compute));
 }
 

@@ -1,12 +1,12 @@
-// BitLinear: y = Q_a(norm(x)) Q_w(W)^T, no bias (BitNet b1.58, 2402.17764 section 2; FAQ section
-// 3). With an empty spec it is a plain Linear: full precision is the same class. Caches nothing:
-// quantized weights live in the QuantContext.
+// BitLinear: y = Q_a(norm(x)) Q_w(W)^T (BitNet b1.58, 2402.17764 section 2; FAQ section 3), plus a
+// full-precision bias where a model asks for one. With an empty spec it is a plain Linear: full
+// precision is the same class. Caches nothing: quantized weights live in the QuantContext.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "nn/rms_norm.h"
+#include "nn/norm.h"
 #include "nn/torch_module.h"
 #include "quant/quant_context.h"
 
@@ -17,8 +17,10 @@ struct BitLinearOptions {
   int64_t out_features = 0;
   int64_t layer = 0;      // index in the QuantPlan
   bool own_norm = false;  // norm placement per_linear
+  NormKind norm_kind = NormKind::kRms;
   bool norm_gain = true;
   double norm_eps = 1e-5;
+  bool bias = false;                    // full precision, added after the product
   at::ScalarType compute = at::kFloat;  // dtype of the product
 
   // These options for the linear `offset` places further in the plan, with its own widths.
@@ -38,8 +40,9 @@ struct BitLinearImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x_BTI, QuantContext& context);
 
   BitLinearOptions options;
-  at::Tensor weight;      // fp32 latent [out, in]
-  RmsNorm norm{nullptr};  // registered as "norm" when own_norm
+  at::Tensor weight;   // fp32 latent [out, in]
+  at::Tensor bias;     // fp32 [out]; undefined without
+  Norm norm{nullptr};  // registered as "norm" when own_norm
 };
 TORCH_MODULE(BitLinear);
 

@@ -63,8 +63,8 @@ FeedForwardImpl::FeedForwardImpl(FeedForwardOptions options_in) : options(option
   up = linear("up", 1, options.hidden, options.ffn);
   down = linear("down", 2, options.ffn, options.hidden);
   if (options.sub_norm) {
-    sub_norm = register_module(
-        "sub_norm", RmsNorm(options.ffn, options.linear.norm_eps, options.linear.norm_gain));
+    sub_norm = register_module("sub_norm", Norm(options.linear.norm_kind, options.ffn,
+                                                options.linear.norm_eps, options.linear.norm_gain));
   }
 }
 

@@ -25,7 +25,7 @@ struct FeedForwardImpl : torch::nn::Module {
 
   FeedForwardOptions options;
   BitLinear gate{nullptr}, up{nullptr}, down{nullptr};
-  RmsNorm sub_norm{nullptr};
+  Norm sub_norm{nullptr};
 };
 TORCH_MODULE(FeedForward);
 

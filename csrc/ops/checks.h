@@ -121,4 +121,9 @@ inline void check_rms_norm(const at::Tensor& x, const std::optional<at::Tensor>&
               gain ? gain->sizes() : at::IntArrayRef{});
 }
 
+inline void check_layer_norm(const at::Tensor& x, double eps) {
+  check_float_rows("layer_norm", x);
+  TORCH_CHECK(eps > 0 && std::isfinite(eps), "layer_norm: eps must be positive, got ", eps);
+}
+
 }  // namespace setun::ops

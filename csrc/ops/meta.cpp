@@ -149,6 +149,16 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor&, const at
   return {at::empty(x.sizes(), x.options()), at::empty({gain ? x.size(-1) : 0}, fp32)};
 }
 
+std::tuple<at::Tensor, at::Tensor> layer_norm_forward(const at::Tensor& x, double eps) {
+  check_layer_norm(x, eps);
+  const auto fp32 = x.options().dtype(at::kFloat);
+  return {at::empty(x.sizes(), fp32), at::empty({x.numel() / x.size(-1)}, fp32)};
+}
+
+at::Tensor layer_norm_backward(const at::Tensor&, const at::Tensor& y, const at::Tensor&) {
+  return at::empty(y.sizes(), y.options());
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(setun, Meta, m) {
@@ -174,6 +184,8 @@ TORCH_LIBRARY_IMPL(setun, Meta, m) {
   m.impl("fake_quantize_kv_asymmetric", fake_quantize_kv_asymmetric);
   m.impl("rms_norm_forward", rms_norm_forward);
   m.impl("rms_norm_backward", rms_norm_backward);
+  m.impl("layer_norm_forward", layer_norm_forward);
+  m.impl("layer_norm_backward", layer_norm_backward);
 }
 
 }  // namespace setun::ops

@@ -150,4 +150,9 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
   return op.call(x, gain.defined() ? Optional(gain) : std::nullopt, eps);
 }
 
+at::Tensor layer_norm(const at::Tensor& x, double eps) {
+  static const auto op = find<at::Tensor(const at::Tensor&, double)>("setun::layer_norm");
+  return op.call(x, eps);
+}
+
 }  // namespace setun::ops

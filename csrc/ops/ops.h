@@ -112,4 +112,9 @@ at::Tensor fake_quantize_kv_asymmetric(const at::Tensor& h, int64_t bits, double
 // ops/autograd/rms_norm.cpp).
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
 
+// (x - mean(x)) / sqrt(var(x) + eps) over the last dim, biased variance, no affine (BitNet,
+// 2310.11453 section 2.1); fp32 inside and out. x fp32, bf16 or fp16. Differentiable in x (true
+// derivative: ops/autograd/layer_norm.cpp).
+at::Tensor layer_norm(const at::Tensor& x, double eps);
+
 }  // namespace setun::ops

@@ -35,4 +35,7 @@ TORCH_LIBRARY(setun, m) {
   m.def(
       "rms_norm_backward(Tensor grad, Tensor x, Tensor? gain, Tensor factor) -> (Tensor grad_x, "
       "Tensor grad_gain)");
+  m.def("layer_norm(Tensor x, float eps) -> Tensor");
+  m.def("layer_norm_forward(Tensor x, float eps) -> (Tensor y, Tensor factor)");
+  m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor) -> Tensor");
 }

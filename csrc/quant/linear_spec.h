@@ -32,7 +32,7 @@ enum class Rescale { kNone, kL2 };
 enum class WeightStorage { kLatent, kProjected };
 
 // The part a linear layer plays; quant.layers and parameter groups address layers by it.
-enum class Role { kQkv, kO, kGateUp, kDown, kHead };
+enum class Role { kQkv, kO, kGateUp, kDown, kHead, kHidden, kClassifier };
 
 template <>
 struct EnumNames<WeightScheme> {
@@ -111,7 +111,9 @@ struct EnumNames<Role> {
                                                   {Role::kO, "o"},
                                                   {Role::kGateUp, "gate_up"},
                                                   {Role::kDown, "down"},
-                                                  {Role::kHead, "head"}});
+                                                  {Role::kHead, "head"},
+                                                  {Role::kHidden, "hidden"},
+                                                  {Role::kClassifier, "classifier"}});
 };
 
 struct WeightQuantSpec {

@@ -81,8 +81,8 @@ struct QuantPhase {
 };
 
 struct QuantOptions {
-  LinearSpec base;  // YAML key `default`: every linear inside the blocks (qkv, o, gate_up, down);
-                    // never the head
+  LinearSpec base;  // YAML key `default`: every linear inside the blocks (qkv, o, gate_up, down),
+                    // never the head; of a classifier every linear (hidden, classifier)
   std::vector<LayerPatch> layers;
   std::vector<QuantPhase> phases;
   bool operator==(const QuantOptions&) const = default;

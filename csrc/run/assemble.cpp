@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "run/ngram.h"
+#include "train/classifier_task.h"
 #include "train/language_model_task.h"
 
 namespace setun::run {
@@ -81,11 +82,13 @@ AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {
               "; leave model.vocab_size out to take the tokenizer's");
   made.model = DecoderLM(made.options, compute_dtype(config.run.compute));
   initialise(made.model, static_cast<uint64_t>(config.run.seed));
-  made.context = std::make_unique<QuantContext>(make_plan(config));
+  made.context = std::make_unique<QuantContext>(make_plan(made.options, config));
   return made;
 }
 
-AssembledTask assemble_task(const RunConfig& config) {
+namespace {
+
+AssembledTask assemble_language_model(const RunConfig& config) {
   const PreparedData data = prepare_data(config.data);
   AssembledModel model = assemble_model(config, data.vocab_size);
   std::unique_ptr<Loader> validation = make_validation_loader(config, data);
@@ -104,6 +107,47 @@ AssembledTask assemble_task(const RunConfig& config) {
       model.model, std::make_unique<Loader>(data.train, loader_options(config)),
       std::move(validation), data.train, options);
   return made;
+}
+
+void take_size(const char* key, int64_t& size, int64_t of_data) {
+  SETUN_CHECK(size == 0 || size == of_data, "model.", key, ": ", size, ", but the data has ",
+              of_data, "; leave it out to take the data's");
+  size = of_data;
+}
+
+AssembledTask assemble_classifier(const RunConfig& config) {
+  SampleData data = make_samples(config.data);
+  ModelOptions options = config.model;
+  take_size("classifier.classes", options.classifier.classes,
+            static_cast<int64_t>(data.classes.size()));
+  if (options.kind == ModelKind::kBagOfWords) {
+    take_size("vocab_size", options.vocab_size, data.vocab_size);
+  } else {
+    take_size("classifier.features", options.classifier.features, data.train.features);
+  }
+  Classifier model(options, compute_dtype(config.run.compute));
+  initialise(model, static_cast<uint64_t>(config.run.seed));
+  AssembledTask made;
+  made.context = std::make_unique<QuantContext>(make_plan(options, config));
+  made.size = estimate_size(options, made.context->plan(), config.data.batch, 1, false);
+  const SampleLoaderOptions train{.batch = config.data.batch,
+                                  .shuffle = config.data.shuffle,
+                                  .seed = static_cast<uint64_t>(config.run.seed)};
+  auto validation = data.validation.count() == 0
+                        ? nullptr
+                        : std::make_unique<SampleLoader>(
+                              std::move(data.validation),
+                              SampleLoaderOptions{.batch = train.batch, .keep_short_batch = true});
+  made.task = std::make_unique<ClassifierTask>(
+      model, std::make_unique<SampleLoader>(std::move(data.train), train), std::move(validation),
+      config.eval.batches);
+  return made;
+}
+
+}  // namespace
+
+AssembledTask assemble_task(const RunConfig& config) {
+  return config.model.classifies() ? assemble_classifier(config) : assemble_language_model(config);
 }
 
 std::unique_ptr<AdamW> make_optimizer(const RunConfig& config,

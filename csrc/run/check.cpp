@@ -71,6 +71,24 @@ std::string spec_text(const LinearSpec& spec) {
   return weight_text(spec.weight) + ", " + input_text(spec);
 }
 
+// What the sizes leave out because only files tell it.
+const char* unknown_sizes(const ModelOptions& model) {
+  switch (model.kind) {
+    case ModelKind::kDecoder:
+      return model.vocab_size == 0 ? ", without the vocabulary, which the tokenizer file tells"
+                                   : "";
+    case ModelKind::kMlp:
+      return model.classifier.features == 0 || model.classifier.classes == 0
+                 ? ", without the features or classes, which the data tells"
+                 : "";
+    case ModelKind::kBagOfWords:
+      return model.vocab_size == 0 || model.classifier.classes == 0
+                 ? ", without the vocabulary or classes, which the data tells"
+                 : "";
+  }
+  return "";
+}
+
 // One line per run of equal specs: "blocks.0.attn.q .. blocks.3.ffn.down: weight absmean ...".
 void add_phases(std::ostringstream& out, const QuantPlan& plan) {
   for (std::size_t p = 0; p < plan.phases.size(); ++p) {
@@ -102,6 +120,10 @@ CheckReport check(const RunConfig& config) {
   const int64_t steps = total_steps(config);
   ModelOptions model = config.model;
   model.vocab_size = planned_vocab(config);
+  if (config.data.kind == DataKind::kXor) {
+    model.classifier.features = 2 + config.data.xor_bits.noise;
+    model.classifier.classes = 2;
+  }
   Errors quant;
   const QuantPlan plan = resolve_quant_plan(config.quant, layer_table(model), steps, quant);
   report.errors.add_all("quant", quant);
@@ -110,23 +132,22 @@ CheckReport check(const RunConfig& config) {
   }
   const SizeEstimate size = estimate_size(model, plan, config.data.batch, config.data.context,
                                           config.run.recompute_blocks);
-  const int64_t per_step = config.data.batch * config.data.context * config.run.accumulate;
+  const int64_t per_step = units_per_step(config);
   std::ostringstream out;
   out << "parameters     " << thousands(size.parameters) << " (embedding "
       << thousands(size.embedding_parameters) << ", quantized "
-      << thousands(size.quantized_parameters) << ")"
-      << (model.vocab_size == 0 ? ", without the vocabulary, which the tokenizer file tells" : "")
-      << "\n";
+      << thousands(size.quantized_parameters) << ")" << unknown_sizes(model) << "\n";
   out << "packed size    " << human_bytes(size.packed_bytes) << "\n";
-  out << "steps          " << thousands(steps) << " x " << thousands(per_step)
-      << " tokens = " << thousands(steps * per_step) << "\n";
+  out << "steps          " << thousands(steps) << " x " << thousands(per_step) << " "
+      << unit_name(config) << "s = " << thousands(steps * per_step) << "\n";
   out << "memory (est.)  " << human_bytes(size.training_bytes);
   const double available = available_memory();
   if (available > 0) {
     out << " of " << human_bytes(available) << " available";
     if (size.training_bytes > available) {
       out << "\nwarning: this run is likely to run out of memory; lower data.batch and raise "
-             "run.accumulate, or set run.recompute_blocks=true";
+             "run.accumulate"
+          << (model.classifies() ? "" : ", or set run.recompute_blocks=true");
     }
   }
   out << "\n";

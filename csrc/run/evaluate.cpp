@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "base/text.h"
+#include "data/samples.h"
 #include "run/assemble.h"
 #include "run/ngram.h"
 #include "run/run.h"
@@ -32,9 +33,36 @@ void print_split(const char* name, const std::vector<TokenSlice>& slices, int64_
   }
 }
 
+void print_samples(const char* name, const Samples& samples, const SampleData& data) {
+  std::vector<int64_t> counts(data.classes.size(), 0);
+  for (const int64_t label : samples.labels) {
+    ++counts[static_cast<std::size_t>(label)];
+  }
+  std::cout << std::left << std::setw(12) << name << thousands(samples.count()) << " samples";
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    std::cout << (i == 0 ? ": " : ", ") << data.classes[i] << " " << thousands(counts[i]);
+  }
+  std::cout << "\n";
+}
+
+void print_sample_data(const RunConfig& config) {
+  const SampleData data = make_samples(config.data);
+  if (data.vocab_size > 0) {
+    std::cout << "vocabulary  " << thousands(data.vocab_size) << " words\n";
+  } else {
+    std::cout << "features    " << data.train.features << "\n";
+  }
+  print_samples("train", data.train, data);
+  print_samples("validation", data.validation, data);
+}
+
 }  // namespace
 
 void prepare(const RunConfig& config) {
+  if (config.model.classifies()) {
+    print_sample_data(config);
+    return;
+  }
   const PreparedData data = prepare_data(config.data);
   std::cout << "vocabulary  " << data.vocab_size
             << (data.tokenizer ? " (" + std::string(data.tokenizer->kind()) + ")" : "") << "\n";
@@ -62,10 +90,13 @@ void evaluate(const RunConfig& config, const std::string& checkpoint) {
               "data.context");
   const EvalResult result = assembled.task->evaluate(*assembled.context);
   std::cout << "checkpoint       " << from.path << " (step " << from.step << ")\n"
-            << "validation loss  " << result.loss << " nats per token over "
-            << thousands(result.tokens) << " tokens\n";
+            << "validation loss  " << result.loss << " nats per " << unit_name(config) << " over "
+            << thousands(result.tokens) << " " << unit_name(config) << "s\n";
   if (result.perplexity > 0) {
     std::cout << "perplexity       " << result.perplexity << "\n";
+  }
+  if (result.accuracy >= 0) {
+    std::cout << "accuracy         " << 100 * result.accuracy << " %\n";
   }
   if (assembled.ngram_loss) {
     std::cout << config.eval.ngram << "-gram model     " << assembled.ngram_loss() << "\n";

@@ -49,6 +49,8 @@ class Printer {
 }  // namespace
 
 void generate(const RunConfig& config, const std::string& checkpoint) {
+  SETUN_CHECK(!config.model.classifies(), "setun generate: model.kind is ",
+              enum_name(config.model.kind), "; only a decoder continues text");
   set_up_process(config.run);
   const PreparedData data = prepare_data(config.data);
   SETUN_CHECK(data.tokenizer != nullptr,

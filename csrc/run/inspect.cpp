@@ -74,7 +74,7 @@ void inspect(const std::string& path) {
   const Checkpoint& checkpoint = loaded.checkpoint;
   const RunConfig config =
       config::parse_resolved(checkpoint.config_yaml, loaded.path.string() + ": stored recipe");
-  const QuantPlan plan = make_plan(config);
+  const QuantPlan plan = make_plan(config.model, config);
   const auto& specs = plan.phases[static_cast<std::size_t>(
                                       plan.phase_at(std::max<int64_t>(checkpoint.step - 1, 0)))]
                           .specs;
@@ -87,7 +87,8 @@ void inspect(const std::string& path) {
     }
   }
   std::cout << loaded.path.string() << ": step " << checkpoint.step << ", phase "
-            << checkpoint.phase << ", " << thousands(checkpoint.tokens) << " tokens\n";
+            << checkpoint.phase << ", " << thousands(checkpoint.tokens) << " " << unit_name(config)
+            << "s\n";
   double stored = 0, packed = 0;
   int64_t parameters = 0;
   for (const NamedTensor& item : checkpoint.model) {

@@ -23,8 +23,9 @@ struct TrainSummary {
   std::string reason;  // "finished", "signal", "time limit"
   int64_t steps = 0;
   double train_loss = 0;
-  double validation_loss = 0;  // nats per token; 0 without a validation split
-  double ngram_loss = 0;       // of the eval.ngram baseline; 0 when off
+  double validation_loss = 0;       // nats per token or sample; 0 without a validation split
+  double validation_accuracy = -1;  // of a classifier, 0 to 1; -1: none
+  double ngram_loss = 0;            // of the eval.ngram baseline; 0 when off
   double tokens_per_second = 0;
   double peak_memory_bytes = 0;  // resident set of the process
   double packed_bytes = 0;

@@ -38,6 +38,7 @@ TrainSummary summarize(const TrainResult& result, const AssembledTask& assembled
                        .steps = result.steps,
                        .train_loss = result.train_loss,
                        .validation_loss = result.validation.loss,
+                       .validation_accuracy = result.validation.accuracy,
                        .ngram_loss = 0,
                        .tokens_per_second = result.tokens_per_second,
                        .peak_memory_bytes = peak_memory(),
@@ -56,12 +57,15 @@ void report(const RunConfig& config, const TrainSummary& summary) {
   if (summary.validation_loss > 0) {
     std::cout << ", validation loss " << summary.validation_loss;
   }
+  if (summary.validation_accuracy >= 0) {
+    std::cout << ", accuracy " << 100 * summary.validation_accuracy << " %";
+  }
   if (summary.ngram_loss > 0) {
     std::cout << " (" << config.eval.ngram << "-gram model: " << summary.ngram_loss << ")";
   }
-  std::cout << ", " << static_cast<int64_t>(summary.tokens_per_second) << " tokens/s, peak memory "
-            << human_bytes(summary.peak_memory_bytes) << ", waited for checkpoints "
-            << 100 * summary.checkpoint_stall_share
+  std::cout << ", " << static_cast<int64_t>(summary.tokens_per_second) << " " << unit_name(config)
+            << "s/s, peak memory " << human_bytes(summary.peak_memory_bytes)
+            << ", waited for checkpoints " << 100 * summary.checkpoint_stall_share
             << " % of the time\nrun folder: " << config.run.output << "\n";
   if (summary.reason != "finished") {
     std::cout << "everything is saved; run the same command again to resume\n";
@@ -94,7 +98,8 @@ TrainSummary train(const RunConfig& config, const std::string& config_yaml) {
   const std::unique_ptr<AdamW> optimizer =
       make_optimizer(config, assembled.task->parameters(), assembled.context->plan());
   write_file_atomic(folder / "config.yaml", config_yaml);
-  Metrics metrics(folder, config.metrics, saved ? saved->checkpoint.step : 0, total_steps(config));
+  Metrics metrics(folder, config.metrics, saved ? saved->checkpoint.step : 0, total_steps(config),
+                  unit_name(config));
   Trainer trainer({.task = *assembled.task,
                    .context = *assembled.context,
                    .optimizer = *optimizer,

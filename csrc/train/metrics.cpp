@@ -17,7 +17,8 @@ namespace {
 const std::vector<std::string> kStepColumns = {
     "step",   "loss",  "lr",   "weight_decay",      "grad_norm",
     "tokens", "phase", "ramp", "tokens_per_second", "seconds"};
-const std::vector<std::string> kEvalColumns = {"step", "loss", "perplexity", "bits_per_byte"};
+const std::vector<std::string> kEvalColumns = {"step", "loss", "perplexity", "bits_per_byte",
+                                               "accuracy"};
 const std::vector<std::string> kLayerColumns = {
     "step", "layer", "minus", "zero", "plus", "flip_rate", "scale",
     "clip_share", "input_zeros", "grad_norm"};
@@ -53,16 +54,17 @@ double wall_time() {
 }
 
 Cell cell(const std::optional<double>& value) { return value ? Cell(*value) : Cell(); }
+Cell cell_unless(double none, double value) { return value == none ? Cell() : Cell(value); }
 
 }  // namespace
 
 struct Metrics::State {
   State(const fs::path& folder, const MetricsOptions& options, int64_t resumed_step,
-        int64_t total_steps)
+        int64_t total_steps, const std::string& unit)
       : steps(folder, "metrics", kStepColumns, resumed_step),
         evals(folder, "eval", kEvalColumns, resumed_step),
         layers(folder, "layers", kLayerColumns, resumed_step),
-        progress(STDERR_FILENO, resumed_step, total_steps) {
+        progress(STDERR_FILENO, resumed_step, total_steps, unit) {
     const fs::path path = event_file(folder / "tensorboard", resumed_step);
     if (options.tensorboard) {
       fs::create_directories(path.parent_path());
@@ -93,10 +95,10 @@ struct Metrics::State {
 };
 
 Metrics::Metrics(const fs::path& run_folder, const MetricsOptions& options, int64_t resumed_step,
-                 int64_t total_steps) {
+                 int64_t total_steps, const std::string& unit) {
   fs::create_directories(run_folder);
   remove_temporaries(run_folder);
-  state_ = std::make_unique<State>(run_folder, options, resumed_step, total_steps);
+  state_ = std::make_unique<State>(run_folder, options, resumed_step, total_steps, unit);
 }
 
 Metrics::~Metrics() = default;
@@ -113,14 +115,16 @@ void Metrics::step(const StepRecord& record) {
 }
 
 void Metrics::eval(const EvalRecord& record) {
-  const std::vector<Cell> cells = {record.step, record.loss, record.perplexity,
-                                   record.bits_per_byte};
+  const std::vector<Cell> cells = {record.step, record.loss, cell_unless(0, record.perplexity),
+                                   cell_unless(0, record.bits_per_byte),
+                                   cell_unless(-1, record.accuracy)};
   state_->evals.row(cells);
   state_->add_events(kEvalColumns, cells,
                      [](const std::string& column) { return "validation/" + column; });
   state_->progress.clear();
-  log_info("step ", record.step, ": validation loss ", record.loss, ", perplexity ",
-           record.perplexity);
+  log_info("step ", record.step, ": validation loss ", record.loss,
+           record.perplexity == 0 ? "" : str(", perplexity ", record.perplexity),
+           record.accuracy < 0 ? "" : str(", accuracy ", 100 * record.accuracy, " %"));
   flush();
 }
 

@@ -17,7 +17,7 @@ namespace setun {
 struct StepRecord {
   int64_t step = 0;  // optimizer steps done
   double loss = 0, lr = 0, weight_decay = 0, grad_norm = 0;
-  int64_t tokens = 0;  // training tokens seen
+  int64_t tokens = 0;  // training tokens, or samples of a classifier, seen
   int64_t phase = 0;
   double ramp = 1;
   double tokens_per_second = 0,
@@ -26,7 +26,9 @@ struct StepRecord {
 
 struct EvalRecord {
   int64_t step = 0;
-  double loss = 0, perplexity = 0, bits_per_byte = 0;
+  double loss = 0;
+  double perplexity = 0, bits_per_byte = 0;  // of language models; 0: none
+  double accuracy = -1;                      // of classifiers, 0 to 1; -1: none
 };
 
 // Absent: the layer has no weight quantizer (shares, flip_rate, scale), no earlier record to
@@ -46,9 +48,10 @@ struct LayerRecord {
 class Metrics {
  public:
   // Opens the files in append mode after cutting every record beyond `resumed_step` (0 for a fresh
-  // run), event files included even when TensorBoard is off now.
+  // run), event files included even when TensorBoard is off now. `unit`: what StepRecord::tokens
+  // counts, "token" or "sample".
   Metrics(const fs::path& run_folder, const MetricsOptions& options, int64_t resumed_step,
-          int64_t total_steps);
+          int64_t total_steps, const std::string& unit = "token");
   ~Metrics();
   void step(const StepRecord& record);
   void eval(const EvalRecord& record);

@@ -47,11 +47,11 @@ void put(int descriptor, const std::string& text) {
 }  // namespace
 
 std::string progress_text(const StepRecord& record, int64_t total_steps, double seconds_left,
-                          std::size_t width) {
+                          std::size_t width, const std::string& unit) {
   const std::string fields[] = {
       "step " + std::to_string(record.step) + "/" + std::to_string(total_steps),
       formatted("loss %.4f", record.loss), formatted("lr %.2e", record.lr),
-      thousands(std::llround(record.tokens_per_second)) + " tokens/s",
+      thousands(std::llround(record.tokens_per_second)) + " " + unit + "s/s",
       clock_text(seconds_left) + " left"};
   std::string line;
   for (const std::string& field : fields) {
@@ -64,11 +64,12 @@ std::string progress_text(const StepRecord& record, int64_t total_steps, double 
   return line;
 }
 
-Progress::Progress(int descriptor, int64_t first_step, int64_t total_steps)
+Progress::Progress(int descriptor, int64_t first_step, int64_t total_steps, std::string unit)
     : descriptor_(descriptor),
       terminal_(::isatty(descriptor) == 1),
       first_step_(first_step),
       total_steps_(total_steps),
+      unit_(std::move(unit)),
       last_(std::chrono::steady_clock::now() - kInterval) {}
 
 double Progress::seconds_left(const StepRecord& record) const {
@@ -87,12 +88,12 @@ void Progress::update(const StepRecord& record) {
   // start of the line, so that a log message overwrites it (base/log.cpp erases the rest).
   const std::size_t width = terminal_width(descriptor_) - 1;
   put(descriptor_,
-      "\r" + progress_text(record, total_steps_, seconds_left(record), width) + "\x1b[K\r");
+      "\r" + progress_text(record, total_steps_, seconds_left(record), width, unit_) + "\x1b[K\r");
 }
 
 void Progress::record(const StepRecord& record) {
   if (!terminal_) {
-    log_info(progress_text(record, total_steps_, seconds_left(record), 1000));
+    log_info(progress_text(record, total_steps_, seconds_left(record), 1000, unit_));
   }
 }
 

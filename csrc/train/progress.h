@@ -10,14 +10,14 @@
 namespace setun {
 
 // "step 120/1000  loss 3.2145  lr 1.2e-03  45,100 tokens/s  1:02 left", whole fields only, at most
-// `width` characters.
+// `width` characters. `unit` is "token" there.
 std::string progress_text(const StepRecord& record, int64_t total_steps, double seconds_left,
-                          std::size_t width);
+                          std::size_t width, const std::string& unit = "token");
 
 class Progress {
  public:
   // `first_step`: steps done before this process began, which its rate does not count.
-  Progress(int descriptor, int64_t first_step, int64_t total_steps);
+  Progress(int descriptor, int64_t first_step, int64_t total_steps, std::string unit = "token");
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -32,6 +32,7 @@ class Progress {
   bool terminal_;
   int64_t first_step_;
   int64_t total_steps_;
+  std::string unit_;
   bool shown_ = false;
   std::chrono::steady_clock::time_point last_;
 };

@@ -224,7 +224,8 @@ void Trainer::evaluate_now() {
   parts_.metrics.eval({.step = step_,
                        .loss = last_eval_.loss,
                        .perplexity = last_eval_.perplexity,
-                       .bits_per_byte = last_eval_.bits_per_byte});
+                       .bits_per_byte = last_eval_.bits_per_byte,
+                       .accuracy = last_eval_.accuracy});
 }
 
 std::vector<NamedTensor> Trainer::optimizer_tensors() const {

@@ -1,5 +1,5 @@
-// What most files above ops include of LibTorch, precompiled once (scripts/cmake/Layer.cmake). Never
-// included by hand.
+// What most files above ops include of LibTorch, precompiled once (scripts/cmake/Layer.cmake).
+// Never included by hand.
 #pragma once
 
 #include <ATen/core/Tensor.h>

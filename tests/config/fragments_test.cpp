@@ -14,8 +14,11 @@ RunConfig with_fragments(const std::string& names) {
   if (!std::filesystem::exists(folder / "configs")) {
     std::filesystem::create_directory_symlink(kConfigs, folder / "configs");
   }
+  const char* data = names == "model/mlp"        ? "{kind: xor}"
+                     : names == "model/wide_mlp" ? "{kind: folders, folders: {root: a}}"
+                                                 : "{text: a.txt}";
   test::write_text(folder / "recipe.yaml",
-                   "include: [" + names + "]\ndata: {text: a.txt}\nrun: {steps: 100}\n");
+                   "include: [" + names + "]\ndata: " + data + "\nrun: {steps: 100}\n");
   return config::load_recipe(folder / "recipe.yaml", {}).config;
 }
 

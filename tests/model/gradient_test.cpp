@@ -28,10 +28,12 @@ double directional_difference(test::TinyModel& tiny, at::Tensor parameter,
 }
 
 TEST_CASE("gradients of every parameter of a full-precision model equal finite differences") {
-  for (const auto& [placement, name] : EnumNames<NormPlacement>::table) {
+  for (const auto& [placement, name] : test::decoder_placements()) {
     for (const FfnKind kind : {FfnKind::kSwiGlu, FfnKind::kRelu2Glu}) {
       ModelOptions options = test::tiny_options();
-      options.norm = {.placement = placement, .gain = kind == FfnKind::kSwiGlu};
+      options.norm = {.placement = placement,
+                      .kind = kind == FfnKind::kSwiGlu ? NormKind::kRms : NormKind::kLayer,
+                      .gain = kind == FfnKind::kSwiGlu};
       options.ffn_kind = kind;
       options.tied_embeddings = kind == FfnKind::kSwiGlu;
       options.init = {.kind = InitKind::kFanIn, .std = 1.0};

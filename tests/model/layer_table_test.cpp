@@ -32,7 +32,7 @@ TEST_CASE("layers come in forward order with their shapes, the untied head last"
 }
 
 TEST_CASE("parameter counts equal the module's for every combination of options") {
-  for (const auto& [placement, name] : EnumNames<NormPlacement>::table) {
+  for (const auto& [placement, name] : test::decoder_placements()) {
     for (const bool gain : {true, false}) {
       for (const bool tied : {true, false}) {
         for (const int64_t kv_heads : {0, 1, 2}) {

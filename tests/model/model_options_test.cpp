@@ -60,6 +60,7 @@ TEST_CASE("each field that decides values changes the logits of equal shapes") {
       {"ffn_kind", [](ModelOptions& o) { o.ffn_kind = FfnKind::kRelu2Glu; }},
       {"rope_base", [](ModelOptions& o) { o.rope_base = 100; }},
       {"norm.eps", [](ModelOptions& o) { o.norm.eps = 0.1; }},
+      {"norm.kind", [](ModelOptions& o) { o.norm.kind = NormKind::kLayer; }},
       {"init.kind", [](ModelOptions& o) { o.init.kind = InitKind::kFanIn; }},
       {"init.kind", [](ModelOptions& o) { o.init.kind = InitKind::kResidualScaled; }},
       {"init.std", [](ModelOptions& o) { o.init.std = 0.03; }}};
@@ -75,14 +76,14 @@ TEST_CASE("each field that decides values changes the logits of equal shapes") {
 }
 
 TEST_CASE("norm.eps and norm.gain reach every norm of every placement") {
-  for (const auto& [placement, name] : EnumNames<NormPlacement>::table) {
+  for (const auto& [placement, name] : test::decoder_placements()) {
     for (const bool gain : {true, false}) {
       ModelOptions options = test::tiny_options();
       options.norm = {.placement = placement, .gain = gain, .eps = 0.25};
       DecoderLM model(options, at::kFloat);
       int64_t norms = 0;
       for (const auto& item : model->named_modules()) {
-        if (const auto norm = std::dynamic_pointer_cast<RmsNormImpl>(item.value())) {
+        if (const auto norm = std::dynamic_pointer_cast<NormImpl>(item.value())) {
           INFO(name << " " << item.key());
           CHECK(norm->eps == 0.25);
           CHECK(norm->weight.defined() == gain);
@@ -102,11 +103,13 @@ TEST_CASE("max_context decides the longest sequence") {
 
 TEST_CASE("no field is missing above") {
   // A new field breaks these bindings: add it to one of the lists, then here.
-  const auto [vocab_size, hidden, layers, heads, kv_heads, head_dim, ffn, ffn_kind, max_context,
-              rope_base, tied_embeddings, norm, init] = ModelOptions{};
-  const auto [placement, gain, eps] = norm;
+  const auto [model_kind, vocab_size, hidden, layers, heads, kv_heads, head_dim, ffn, ffn_kind,
+              max_context, rope_base, tied_embeddings, classifier, norm, init] = ModelOptions{};
+  const auto [placement, norm_kind, gain, eps] = norm;
   const auto [kind, std_of_init] = init;
   CHECK(gain);
+  CHECK((model_kind == ModelKind::kDecoder && norm_kind == NormKind::kRms));
+  CHECK(classifier == ClassifierOptions{});  // its fields: classifier_test.cpp
   CHECK(eps + std_of_init > 0);
   CHECK(vocab_size + hidden + layers + heads + kv_heads + head_dim + ffn + max_context > 0);
   CHECK((ffn_kind == FfnKind::kSwiGlu && placement == NormPlacement::kSubln &&

@@ -20,6 +20,14 @@ inline ModelOptions tiny_options() {
           .max_context = 64};
 }
 
+// Every placement of norms but `none`, which is of classifiers, with its name.
+inline std::vector<std::pair<NormPlacement, std::string_view>> decoder_placements() {
+  const auto& table = EnumNames<NormPlacement>::table;
+  std::vector<std::pair<NormPlacement, std::string_view>> placements(table.begin(), table.end());
+  std::erase_if(placements, [](const auto& row) { return row.first == NormPlacement::kNone; });
+  return placements;
+}
+
 inline LinearSpec ternary_spec() {
   LinearSpec spec;
   spec.weight.scheme = WeightScheme::kAbsmean;

@@ -120,6 +120,14 @@ class Operators(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "block must be a power of two, got 48"):
             setun.hadamard(x, 48)
 
+    def test_layer_norm_and_its_gradient_agree_with_torch(self):
+        x = torch.randn(6, 40, requires_grad=True)
+        upstream = torch.randn(6, 40)
+        (got,) = torch.autograd.grad(setun.layer_norm(x, EPS), (x,), upstream)
+        (want,) = torch.autograd.grad(torch.layer_norm(x, (40,), None, None, EPS), (x,), upstream)
+        torch.testing.assert_close(setun.layer_norm(x, EPS), torch.layer_norm(x, (40,), None, None, EPS))
+        torch.testing.assert_close(got, want)
+
     def test_threads_do_not_change_a_bit(self):
         x = torch.randn(300, 257)
         results = []

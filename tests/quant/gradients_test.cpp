@@ -5,7 +5,10 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 
+#include <numeric>
+
 #include "nn/bit_linear.h"
+#include "nn/dropout.h"
 #include "ops/cpu/reference.h"
 #include "ops/ops.h"
 #include "quant/fake_quantize.h"
@@ -137,6 +140,52 @@ TEST_CASE("rms_norm's gradients are the finite differences of the double-precisi
             Approx(difference(g[i])).margin(2e-6).epsilon(2e-5));
     }
   }
+}
+
+TEST_CASE("layer_norm's gradient is the finite difference of the double-precision formula",
+          "[quant]") {
+  for (const double eps : {1e-5, 0.7}) {
+    const at::Tensor x = normal({1, 37}, 1).add(0.5).requires_grad_(),
+                     upstream = normal({1, 37}, 2);
+    ops::layer_norm(x, eps).backward(upstream);
+    std::vector<double> in = doubles(x);
+    const std::vector<double> weight = doubles(upstream);
+    const auto value = [&] {
+      const auto y = ops::reference::layer_norm(in, eps);
+      return std::inner_product(y.begin(), y.end(), weight.begin(), 0.0);
+    };
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      constexpr double kStep = 1e-5;
+      const double saved = in[i];
+      in[i] = saved + kStep;
+      const double up = value();
+      in[i] = saved - kStep;
+      const double down = value();
+      in[i] = saved;
+      CHECK(x.grad()[0][static_cast<int64_t>(i)].item<double>() ==
+            Approx((up - down) / (2 * kStep)).margin(2e-6).epsilon(2e-5));
+    }
+  }
+  const at::Tensor low = normal({3, 8}, 4).to(at::kBFloat16).requires_grad_();
+  ops::layer_norm(low, kEps).sum().backward();
+  CHECK(low.grad().scalar_type() == at::kBFloat16);
+}
+
+TEST_CASE("dropout keeps each element with its probability, scaled, and passes that on",
+          "[quant]") {
+  const at::Tensor x = at::ones({200, 100}).requires_grad_();
+  for (const int threads : {1, 2}) {
+    at::set_num_threads(threads);
+    const at::Tensor y = dropout(x, 0.25, 11);
+    CHECK(y.eq(0).to(at::kDouble).mean().item<double>() == Approx(0.25).margin(0.01));
+    CHECK(y.max().item<float>() == 1 / 0.75F);
+    x.mutable_grad() = at::Tensor();
+    y.sum().backward();
+    CHECK(same_bits(x.grad(), y.detach()));
+    CHECK(same_bits(dropout(x, 0.25, 11).detach(), y.detach()));
+    CHECK_FALSE(same_bits(dropout(x, 0.25, 12).detach(), y.detach()));
+  }
+  CHECK(same_bits(dropout(x, 0, 11).detach(), x.detach()));
 }
 
 TEST_CASE("rms_norm's gain gradient does not depend on threads or rows per thread", "[quant]") {

@@ -97,6 +97,31 @@ TEST_CASE("rms_norm is equal on every path and within a few ulp of double precis
   }
 }
 
+TEST_CASE("layer_norm is equal on every path and as exact as fp32 allows", "[quant]") {
+  for (const int64_t width : kWidths) {
+    const at::Tensor x = nasty_rows(width);
+    force_cpu_path(CpuPath::kScalar);
+    const at::Tensor wanted = ops::layer_norm(x, kEps);
+    on_every_path([&] { CHECK(same_bits(ops::layer_norm(x, kEps), wanted)); });
+    for (int64_t row = 0; row < x.size(0); ++row) {
+      const std::vector<float> in = row_of(x, row), got = row_of(wanted, row);
+      const auto exact = ops::reference::layer_norm({in.begin(), in.end()}, kEps);
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        // as RMSNorm, and the rounding of the mean in units of the row's spread
+        CHECK(std::abs(got[i] - exact[i]) <=
+              16 * std::numeric_limits<float>::epsilon() * (std::abs(exact[i]) + 1) + 1e-37);
+      }
+    }
+  }
+  const at::Tensor x = normal({64, 48}, 5), low = x.to(at::kBFloat16);
+  CHECK(same_bits(ops::layer_norm(x.t().contiguous().t(), kEps), ops::layer_norm(x, kEps)));
+  CHECK(same_bits(ops::layer_norm(low, kEps), ops::layer_norm(low.to(at::kFloat), kEps)));
+  CHECK(ops::layer_norm(x, 1.0).abs().max().item<float>() <
+        ops::layer_norm(x, kEps).abs().max().item<float>());
+  CHECK_THROWS_WITH(ops::layer_norm(x, 0.0), Catch::Contains("eps must be positive"));
+  CHECK(ops::layer_norm(x.to(at::kMeta), kEps).sizes() == x.sizes());
+}
+
 TEST_CASE("a value that is not finite makes its scale NaN and its codes 0, on every path",
           "[quant]") {
   for (const float bad :
@@ -114,6 +139,8 @@ TEST_CASE("a value that is not finite makes its scale NaN and its codes 0, on ev
         CHECK(std::isnan(w.scale.item<float>()));
         CHECK(w.codes.eq(0).all().item<bool>());
         CHECK(ops::rms_norm(x, {}, kEps)[1].isnan().any().item<bool>());
+        CHECK(ops::layer_norm(x, kEps)[1].isnan().any().item<bool>());
+        CHECK(ops::layer_norm(x, kEps)[0].isfinite().all().item<bool>());
       });
     }
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <fstream>
 
 namespace setun::test {
 
@@ -49,6 +50,55 @@ std::vector<std::string> tiny_overrides(const std::filesystem::path& text,
           "checkpoint.every=0",
           "metrics.every=1",
           "metrics.layers_every=1"};
+}
+
+void write_samples(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  std::ofstream table(folder / "tiny.csv");
+  uint64_t state = 1;
+  for (int row = 0; row < 90; ++row) {
+    for (int column = 0; column < 8; ++column) {
+      state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+      table << (state >> 60) + static_cast<uint64_t>(column == row % 3 ? 9 : 0) << ",";
+    }
+    table << row % 3 << "\n";
+  }
+  const std::string text = tiny_text(9'000);
+  for (int i = 0; i < 30; ++i) {
+    const auto place = folder / "tiny_texts" / (i % 2 == 0 ? "even" : "odd");
+    std::filesystem::create_directories(place);
+    std::ofstream(place / (std::to_string(i) + ".txt"))
+        << text.substr(static_cast<std::size_t>(i) * 300, 300) << (i % 2 == 0 ? " red" : " blue");
+  }
+}
+
+std::vector<std::string> tiny_sample_overrides(DataKind kind, const std::filesystem::path& folder,
+                                               int steps) {
+  std::vector<std::string> overrides = {"model.classifier.widths=[16, 12]",
+                                        "model.classifier.classes=0",
+                                        "data.batch=8",
+                                        "run.steps=" + std::to_string(steps),
+                                        "run.output=" + (folder / "run").string(),
+                                        "eval.every=0",
+                                        "checkpoint.every=0",
+                                        "metrics.every=1",
+                                        "metrics.layers_every=1"};
+  switch (kind) {
+    case DataKind::kXor:
+      overrides.emplace_back("data.xor.samples=40");
+      break;
+    case DataKind::kCsv:
+      overrides.push_back("data.csv.file=" + (folder / "tiny.csv").string());
+      overrides.emplace_back("model.classifier.features=0");
+      break;
+    case DataKind::kFolders:
+      overrides.push_back("data.folders.root=" + (folder / "tiny_texts").string());
+      overrides.emplace_back("model.vocab_size=0");
+      break;
+    case DataKind::kText:
+      break;
+  }
+  return overrides;
 }
 
 std::vector<std::filesystem::path> yaml_files(const std::filesystem::path& folder) {

@@ -1,5 +1,5 @@
-// What most tests include of Catch2 and LibTorch, precompiled once (scripts/cmake/Layer.cmake). Never
-// included by hand.
+// What most tests include of Catch2 and LibTorch, precompiled once (scripts/cmake/Layer.cmake).
+// Never included by hand.
 #pragma once
 
 #include <ATen/ATen.h>

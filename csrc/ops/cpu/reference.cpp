@@ -111,4 +111,16 @@ std::vector<double> rms_norm(const std::vector<double>& x, const std::vector<dou
   return y;
 }
 
+std::vector<double> layer_norm(const std::vector<double>& x, double eps) {
+  double sum = 0;
+  for (const double v : x) {
+    sum += v;
+  }
+  std::vector<double> centred;
+  for (const double v : x) {
+    centred.push_back(v - sum / static_cast<double>(x.size()));
+  }
+  return rms_norm(centred, {}, eps);
+}
+
 }  // namespace setun::ops::reference

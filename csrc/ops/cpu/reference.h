@@ -65,6 +65,9 @@ OffsetRow quantize_kv_asymmetric(const std::vector<float>& h, int64_t bits, doub
 std::vector<double> rms_norm(const std::vector<double>& x, const std::vector<double>& gain,
                              double eps);
 
+// (x - mean(x)) / sqrt(var(x) + eps) in double precision.
+std::vector<double> layer_norm(const std::vector<double>& x, double eps);
+
 // Sum in the canonical order: blocks of 4096, in each 32 lanes (element i to lane i mod 32) added
 // pairwise; then the blocks: pairwise by halves.
 float canonical_sum(const std::vector<float>& x);

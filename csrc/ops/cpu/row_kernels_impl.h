@@ -98,6 +98,13 @@ float dot3(const float* grad, const float* gain, const float* x, int64_t k) {
   return blocked_sum(k, [=](int64_t i) { return grad[i] * gain[i] * x[i]; });
 }
 
+void subtract_mean(const float* x, int64_t k, float* y) {
+  const float mean = blocked_sum(k, [x](int64_t i) { return x[i]; }) / static_cast<float>(k);
+  for (int64_t i = 0; i < k; ++i) {
+    y[i] = x[i] - mean;
+  }
+}
+
 }  // namespace
 
 const RowKernels& SETUN_ROW_KERNELS() {
@@ -122,6 +129,7 @@ const RowKernels& SETUN_ROW_KERNELS() {
       .rms_factor = rms_factor,
       .scale_row = scale_row,
       .dot3 = dot3,
+      .subtract_mean = subtract_mean,
   };
   return kernels;
 }
