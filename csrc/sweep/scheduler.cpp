@@ -71,6 +71,13 @@ bool Scheduler::start_one() {
       }
       continue;
     }
+    if (announced_.count(run.name) > 0 && read_run(run).state == RunState::kFinished) {
+      ++done_;
+      waiting_.erase(at);
+      log_info("finished  ", run.name, "  by that process  ", counts(), time_left());
+      ended_(outcome_.failed);
+      return true;
+    }
     prepare_folder(run);
     running_.emplace_back(*at, run.folder);
     waiting_.erase(at);
