@@ -85,6 +85,7 @@ void cmd_generate(const Target& target) {
 void cmd_data(const Target& target) { run::prepare(load_checked(target).config); }
 
 void cmd_sweep(const Target& target, bool dry_run, bool table) {
+  SETUN_CHECK(!(dry_run && table), "give one of --dry-run and --table");
   SETUN_CHECK(fs::exists(target.path), target.path, ": no such sweep file",
               suggest_recipe(target.path, "recipes/sweep/smoke.yaml"));
   sweep::sweep(target.path, target.overrides,

@@ -28,7 +28,6 @@ void cmd_train(const Target& target);
 void cmd_eval(const Target& target);
 void cmd_generate(const Target& target);
 void cmd_data(const Target& target);
-// At most one of dry_run and table.
 void cmd_sweep(const Target& target, bool dry_run, bool table);
 void cmd_inspect(const std::string& path);
 void cmd_bench_step(const Target& target, int64_t repetitions);

@@ -34,9 +34,8 @@ void add_sweep(CLI::App& app, Arguments& arguments) {
   sweep->add_option("sweep", arguments.target.path, "sweep.yaml")->required();
   sweep->add_option("override", arguments.target.overrides,
                     "key=value of the sweep file, any number of them");
-  CLI::Option* dry_run = sweep->add_flag("--dry-run", arguments.dry_run,
-                                         "sizes, memory and time of every run, and stop");
-  sweep->add_flag("--table", arguments.table, "the results so far, and stop")->excludes(dry_run);
+  sweep->add_flag("--dry-run", arguments.dry_run, "sizes, memory and time of every run, and stop");
+  sweep->add_flag("--table", arguments.table, "the results so far, and stop");
   sweep->callback([&] { cmd_sweep(arguments.target, arguments.dry_run, arguments.table); });
 }
 

@@ -162,12 +162,21 @@ RunResult read_run(const PlannedRun& run) {
 }
 
 Results read_results(const Plan& plan, const std::set<std::string>& failed) {
+  FinishedRuns finished;
+  return read_results(plan, failed, finished);
+}
+
+Results read_results(const Plan& plan, const std::set<std::string>& failed,
+                     FinishedRuns& finished) {
   Results results;
   std::vector<BySeed> values;
   for (const PlannedRun& run : plan.runs) {
-    RunResult result = read_run(run);
+    const auto known = finished.find(run.name);
+    RunResult result = known != finished.end() ? known->second : read_run(run);
     if (failed.count(run.name) > 0) {
       result = {.state = RunState::kFailed, .numbers = {}};
+    } else if (result.state == RunState::kFinished) {
+      finished.emplace(run.name, result);
     }
     add_fields(result, results.fields);
     if (run.point >= results.points.size()) {

@@ -3,6 +3,7 @@
 // a result, whatever trained the run.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -65,6 +66,9 @@ struct Results {
 
 // `failed`: names of runs that failed in this process. Throws setun::Error when there are summaries
 // and none has the metric, naming the fields they have.
+// `finished` remembers, by name, runs that have finished: nothing of them changes any more.
+using FinishedRuns = std::map<std::string, RunResult>;
+Results read_results(const Plan& plan, const std::set<std::string>& failed, FinishedRuns& finished);
 Results read_results(const Plan& plan, const std::set<std::string>& failed);
 
 }  // namespace setun::sweep

@@ -1,5 +1,6 @@
 #include "sweep/scheduler.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -113,9 +114,9 @@ void Scheduler::end(const Running& running, const ChildEnd& ended) {
     log_info("finished  ", run.name, "  ",
              metric ? str(plan_.file.metric, " ", *metric) : "without " + plan_.file.metric, " in ",
              clock_text(seconds), "  ", counts(), time_left());
-  } else if (ended.exit_code == 0) {
+  } else if (ended.exit_code == 0 || (outcome_.stopped && ended.signal == SIGTERM)) {
     outcome_.unfinished.insert(run.name);
-    log_info("saved     ", run.name, "  not finished, after ", clock_text(seconds), "  ", counts());
+    log_info("saved     ", run.name, "  unfinished, after ", clock_text(seconds), "  ", counts());
   } else {
     report_failure(running, ended);
   }

@@ -28,9 +28,10 @@ std::vector<std::size_t> runs_to_do(const Results& results) {
 
 // After a run has ended. A metric that no run has yet is no reason to stop the others: finished
 // runs are never repeated, so the metric can be corrected afterwards.
-void write_what_there_is(const Plan& plan, const std::set<std::string>& failed) {
+void write_what_there_is(const Plan& plan, const std::set<std::string>& failed,
+                         FinishedRuns& finished) {
   try {
-    write_results(plan, read_results(plan, failed));
+    write_results(plan, read_results(plan, failed, finished));
   } catch (const Error& problem) {
     log_warning("no table of results: ", problem.what());
   }
@@ -57,11 +58,12 @@ void run_all(const Plan& plan) {
   fs::create_directories(folder);
   const FileLock lock(folder / "sweep.lock", "output");
   remove_temporaries(folder);
-  const Results before = read_results(plan, {});
+  FinishedRuns finished;
+  const Results before = read_results(plan, {}, finished);
   TimeModel times;
   times.observe_finished(plan, before);
   Scheduler scheduler(plan, runs_to_do(before), times, [&](const std::set<std::string>& failed) {
-    write_what_there_is(plan, failed);
+    write_what_there_is(plan, failed, finished);
   });
   const SignalGuard signals;
   report(plan, scheduler.run(signals.stop_requested()));

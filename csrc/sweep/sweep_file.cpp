@@ -69,12 +69,16 @@ class Rules {
  private:
   template <class... Parts>
   void add(const std::string& key, const Parts&... parts) {
+    add_at(nearest_node(tree_, key).where, key, parts...);
+  }
+  template <class... Parts>
+  void add_at(const config::Location& where, const std::string& key, const Parts&... parts) {
     for (const LocatedFinding& finding : undecodable_) {
       if (finding.key == key || finding.meant == key || finding.key.starts_with(key + "[")) {
         return;  // it holds its default: a rule about it would be noise
       }
     }
-    findings_.push_back({nearest_node(tree_, key).where, key, str(parts...)});
+    findings_.push_back({where, key, str(parts...)});
   }
 
   void check_recipe(const std::string& key, const std::string& recipe, bool required) {
@@ -89,18 +93,18 @@ class Rules {
     }
   }
 
-  void check_key(const std::string& place, const std::string& key) {
+  void check_key(const config::Location& where, const std::string& place, const std::string& key) {
     if (const std::string reason = reserved(key); !reason.empty()) {
-      add(place, key, " ", reason);
+      add_at(where, place, key, " ", reason);
     } else if (key.empty() || key.front() == '.' || key.back() == '.' ||
                key.find("..") != std::string::npos) {
-      add(place, "expected a dotted recipe key such as optim.lr, got \"", key, "\"");
+      add_at(where, place, "expected a dotted recipe key such as optim.lr, got \"", key, "\"");
     }
   }
 
   // A value that is a map names keys below its own.
   void check_nested(const std::string& place, const std::string& key, const Node& value) {
-    check_key(place, key);
+    check_key(value.where, place, key);
     for (const auto& [name, child] : value.map) {
       check_nested(place, key + "." + name, child);
     }
@@ -136,11 +140,11 @@ class Rules {
       add(place + ".key", "give one of key and keys");
       return;
     }
+    const std::string named = place + (axis.key ? ".key" : ".keys");
     for (const std::string& key : axis.all_keys()) {
-      check_key(place + (axis.key ? ".key" : ".keys"), key);
+      check_key(nearest_node(tree_, named).where, named, key);
       if (!axis_keys_.insert(key).second) {
-        add(place + (axis.key ? ".key" : ".keys"), key,
-            " is an axis already; a key has one value in a run");
+        add(named, key, " is an axis already; a key has one value in a run");
       }
     }
     if (axis.values.kind != Node::Kind::kList || axis.values.list.empty()) {
@@ -157,7 +161,9 @@ class Rules {
       const Node& value = axis.values.list[i];
       const std::string key = str(place, ".values[", i, "]");
       if (axis.key) {
-        check_nested(key, *axis.key, value);
+        for (const auto& [name, child] : value.map) {
+          check_nested(key, *axis.key + "." + name, child);
+        }
       } else if (value.kind != Node::Kind::kList || value.list.size() != axis.keys.size()) {
         add(key, "expected a list of ", axis.keys.size(), " values, one for each of ",
             join(axis.keys, ", "), ", got ",
