@@ -57,10 +57,10 @@ class MappedFile {
 };
 
 // An exclusive advisory lock on a file that holds the owner's process id. Throws Error naming that
-// process when taken.
+// process when taken; `folder_key` is the key that names another folder, for the message.
 class FileLock {
  public:
-  explicit FileLock(const fs::path& path);
+  explicit FileLock(const fs::path& path, const std::string& folder_key = "run.output");
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
@@ -68,6 +68,9 @@ class FileLock {
  private:
   int descriptor_ = -1;
 };
+
+// The process id in a lock file that a process holds; "" when the lock is free or not there.
+std::string lock_owner(const fs::path& path);
 
 // CRC-32C (Castagnoli) of `bytes`, continuing from `seed`: shard checksums and TensorBoard records.
 uint32_t crc32c(std::span<const std::byte> bytes, uint32_t seed = 0);

@@ -18,6 +18,9 @@ std::string human_bytes(double bytes);
 // 1234567 -> "1,234,567".
 std::string thousands(int64_t number);
 
+// Whole seconds, rounded up: 62 -> "1:02", 3725 -> "1:02:05".
+std::string clock_text(double seconds);
+
 // '*' matches any run of characters; everything else matches itself.
 bool wildcard_match(std::string_view pattern, std::string_view text);
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "bench/step_bench.h"
 #include "run/run.h"
+#include "sweep/sweep.h"
 
 namespace setun::cli {
 namespace {
@@ -23,7 +24,7 @@ std::vector<fs::path> recipe_folders(const fs::path& missing) {
   return folders;
 }
 
-std::string suggest_recipe(const fs::path& missing) {
+std::string suggest_recipe(const fs::path& missing, const std::string& example) {
   std::vector<std::string> names;
   std::error_code ignored;
   for (const fs::path& folder : recipe_folders(missing)) {
@@ -34,7 +35,7 @@ std::string suggest_recipe(const fs::path& missing) {
     }
   }
   const std::string near = nearest_name(missing.lexically_normal().string(), names);
-  return near.empty() ? "; expected a YAML file such as recipes/quickstart.yaml"
+  return near.empty() ? "; expected a YAML file such as " + example
                       : "; did you mean " + near + "?";
 }
 
@@ -42,7 +43,7 @@ std::string suggest_recipe(const fs::path& missing) {
 
 config::ResolvedRecipe load_checked(const Target& target) {
   SETUN_CHECK(fs::exists(target.path), target.path, ": no such recipe or run folder",
-              suggest_recipe(target.path));
+              suggest_recipe(target.path, "recipes/quickstart.yaml"));
   const fs::path stored = fs::path(target.path) / "config.yaml";
   if (fs::is_directory(target.path)) {
     SETUN_CHECK(fs::exists(stored), target.path,
@@ -82,6 +83,16 @@ void cmd_generate(const Target& target) {
 }
 
 void cmd_data(const Target& target) { run::prepare(load_checked(target).config); }
+
+void cmd_sweep(const Target& target, bool dry_run, bool table) {
+  SETUN_CHECK(!(dry_run && table), "give one of --dry-run and --table");
+  SETUN_CHECK(fs::exists(target.path), target.path, ": no such sweep file",
+              suggest_recipe(target.path, "recipes/sweep/smoke.yaml"));
+  sweep::sweep(target.path, target.overrides,
+               dry_run ? sweep::Mode::kDryRun
+               : table ? sweep::Mode::kTable
+                       : sweep::Mode::kRun);
+}
 
 void cmd_inspect(const std::string& path) { run::inspect(path); }
 

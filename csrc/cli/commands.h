@@ -28,6 +28,7 @@ void cmd_train(const Target& target);
 void cmd_eval(const Target& target);
 void cmd_generate(const Target& target);
 void cmd_data(const Target& target);
+void cmd_sweep(const Target& target, bool dry_run, bool table);
 void cmd_inspect(const std::string& path);
 void cmd_bench_step(const Target& target, int64_t repetitions);
 void cmd_config_print(const Target& target, bool full);

@@ -16,6 +16,8 @@ struct Arguments {
   Target target;
   bool full = false;
   bool verbose = false;
+  bool dry_run = false;
+  bool table = false;
   int64_t repetitions = 11;
 };
 
@@ -25,6 +27,16 @@ CLI::App* add_verb(CLI::App& parent, Arguments& arguments, const char* name, con
   verb->add_option("recipe", arguments.target.path, what)->required();
   verb->add_option("override", arguments.target.overrides, "section.key=value, any number of them");
   return verb;
+}
+
+void add_sweep(CLI::App& app, Arguments& arguments) {
+  CLI::App* sweep = app.add_subcommand("sweep", "train the runs of a sweep file, resumable");
+  sweep->add_option("sweep", arguments.target.path, "sweep.yaml")->required();
+  sweep->add_option("override", arguments.target.overrides,
+                    "key=value of the sweep file, any number of them");
+  sweep->add_flag("--dry-run", arguments.dry_run, "sizes, memory and time of every run, and stop");
+  sweep->add_flag("--table", arguments.table, "the results so far, and stop");
+  sweep->callback([&] { cmd_sweep(arguments.target, arguments.dry_run, arguments.table); });
 }
 
 // Follows the words of the command line down the commands; CLI11 itself would only say that one is
@@ -77,6 +89,7 @@ int parse_and_run(int argc, char** argv) {
   add_verb(app, arguments, "data", "prepare and describe the corpus", "recipe.yaml")->callback([&] {
     cmd_data(arguments.target);
   });
+  add_sweep(app, arguments);
   CLI::App* inspect =
       app.add_subcommand("inspect", "tensors, code histograms and packed size of a checkpoint");
   inspect

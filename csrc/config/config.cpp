@@ -60,6 +60,10 @@ ResolvedRecipe load_recipe(const std::filesystem::path& recipe,
   return finish(resolve_recipe(recipe, overrides));
 }
 
+ResolvedRecipe load_recipe(const std::filesystem::path& recipe, const RecipeChanges& changes) {
+  return finish(resolve_recipe(recipe, changes));
+}
+
 ResolvedRecipe load_resolved(const std::filesystem::path& file,
                              const std::vector<std::string>& overrides) {
   return finish(resolve_stored(file, overrides));

@@ -308,11 +308,11 @@ void visit_fields(V& v, Is<RunConfig> auto& o) {
   v("generate", o.generate, "Sampling of `setun generate`. Never in a fragment.");
 }
 
-// A struct of options: has a visit_fields above.
+struct Node;
+
+// A struct of options: has a visit_fields above, or in its own namespace.
 template <class T>
-concept Section =
-    std::is_aggregate_v<T> && std::is_class_v<T> && !std::same_as<T, StepPoint> && requires(T & o) {
-  o == o;
-};
+concept Section = std::is_aggregate_v<T> && std::is_class_v<T> && !std::same_as<T, StepPoint> &&
+                  !std::same_as<T, Node>;
 
 }  // namespace setun::config

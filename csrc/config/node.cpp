@@ -13,11 +13,12 @@ struct Step {
   std::vector<std::size_t> indices;
 };
 
-Step parse_step(std::string_view part, const std::string& whole) {
+// `place`: where the path stands, for errors.
+Step parse_step(std::string_view part, const std::string& whole, const std::string& place) {
   Step step;
   const std::size_t bracket = part.find('[');
   step.key = std::string(part.substr(0, bracket));
-  SETUN_CHECK(!step.key.empty(), "command line: ", whole,
+  SETUN_CHECK(!step.key.empty(), place, ": ", whole,
               ": expected section.key=value, e.g. optim.lr=1e-3");
   while (bracket != std::string_view::npos && part.find('[') != std::string_view::npos) {
     const std::size_t open = part.find('['), close = part.find(']', open);
@@ -25,21 +26,21 @@ Step parse_step(std::string_view part, const std::string& whole) {
     const char* first = part.data() + open + 1;
     const char* last = part.data() + (close == std::string_view::npos ? part.size() : close);
     const auto [end, error] = std::from_chars(first, last, index);
-    SETUN_CHECK(close != std::string_view::npos && error == std::errc() && end == last,
-                "command line: ", whole, ": expected an index such as [0] behind ", step.key);
+    SETUN_CHECK(close != std::string_view::npos && error == std::errc() && end == last, place, ": ",
+                whole, ": expected an index such as [0] behind ", step.key);
     step.indices.push_back(index);
     part = part.substr(close + 1);
-    SETUN_CHECK(part.empty() || part.front() == '[', "command line: ", whole,
+    SETUN_CHECK(part.empty() || part.front() == '[', place, ": ", whole,
                 ": unexpected text behind ]");
   }
   return step;
 }
 
-std::vector<Step> parse_path(const std::string& path) {
+std::vector<Step> parse_path(const std::string& path, const std::string& place) {
   std::vector<Step> steps;
   for (std::size_t start = 0; start <= path.size();) {
     const std::size_t dot = std::min(path.find('.', start), path.size());
-    steps.push_back(parse_step(std::string_view(path).substr(start, dot - start), path));
+    steps.push_back(parse_step(std::string_view(path).substr(start, dot - start), path, place));
     start = dot + 1;
   }
   return steps;
@@ -107,7 +108,7 @@ void overlay(Node& base, Node over) {
   }
 }
 
-void apply_override(Node& root, const std::string& text) {
+Override parse_override(const std::string& text) {
   const std::size_t equals = text.find('=');
   SETUN_CHECK(equals != std::string::npos && equals > 0, "command line: ", text,
               ": expected section.key=value, e.g. optim.lr=1e-3");
@@ -118,24 +119,29 @@ void apply_override(Node& root, const std::string& text) {
     value.quoted = true;
   }
   mark_command_line(value);
+  return {path, std::move(value)};
+}
+
+void apply_value(Node& root, const std::string& path, Node value) {
+  const std::string place = location_text(value.where);
   Node* at = &root;
-  for (const Step& step : parse_path(path)) {
+  for (const Step& step : parse_path(path, place)) {
     if (at->kind == Node::Kind::kNull) {
       at->kind = Node::Kind::kMap;
     }
-    SETUN_CHECK(at->kind == Node::Kind::kMap, "command line: ", path, ": the part before ",
-                step.key, " is ", kind_text(at->kind), ", it has no keys");
+    SETUN_CHECK(at->kind == Node::Kind::kMap, place, ": ", path, ": the part before ", step.key,
+                " is ", kind_text(at->kind), ", it has no keys");
     Node* child = at->find(step.key);
     if (child == nullptr) {
       at->map.emplace_back(step.key, Node{});
       child = &at->map.back().second;
+      child->where = value.where;
     }
     at = child;
     for (const std::size_t index : step.indices) {
-      SETUN_CHECK(at->kind == Node::Kind::kList, "command line: ", path,
-                  ": the recipe gives no list ", step.key,
-                  " to change an element of; give the whole list, ", step.key, "=[...]");
-      SETUN_CHECK(index < at->list.size(), "command line: ", path, ": the recipe's list ", step.key,
+      SETUN_CHECK(at->kind == Node::Kind::kList, place, ": ", path, ": the recipe gives no list ",
+                  step.key, " to change an element of; give the whole list, ", step.key, "=[...]");
+      SETUN_CHECK(index < at->list.size(), place, ": ", path, ": the recipe's list ", step.key,
                   " has no element ", index, "; its length is ", at->list.size());
       at = &at->list[index];
     }
@@ -143,9 +149,14 @@ void apply_override(Node& root, const std::string& text) {
   overlay(*at, std::move(value));
 }
 
+void apply_override(Node& root, const std::string& text) {
+  Override parsed = parse_override(text);
+  apply_value(root, parsed.path, std::move(parsed.value));
+}
+
 const Node& nearest_node(const Node& root, const std::string& path) {
   const Node* at = &root;
-  for (const Step& step : parse_path(path)) {
+  for (const Step& step : parse_path(path, "")) {
     const Node* child = at->find(step.key);
     if (child == nullptr) {
       return *at;

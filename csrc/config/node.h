@@ -49,8 +49,19 @@ Node read_yaml(const std::filesystem::path& path);
 // Lays `over` on `base`: maps merge key by key, everything else (lists too) is replaced.
 void overlay(Node& base, Node over);
 
-// Applies "section.key=value" or "quant.layers[0].match=down"; the value is YAML. Throws
-// setun::Error naming the override.
+// "section.key=value" or "quant.layers[0].match=down", taken apart; the value is YAML and its place
+// is the command line.
+struct Override {
+  std::string path;
+  Node value;
+};
+Override parse_override(const std::string& text);
+
+// Lays `value` on what stands at the dotted `path`; maps on the way there are made. Throws
+// setun::Error naming the value's place and the path.
+void apply_value(Node& root, const std::string& path, Node value);
+
+// Both of the above. Throws setun::Error naming the override.
 void apply_override(Node& root, const std::string& text);
 
 // The node at a dotted path ("quant.layers[1].match"), or the deepest one on the way to it.

@@ -122,11 +122,13 @@ Node resolve_stored(const fs::path& file, const std::vector<std::string>& overri
   return root;
 }
 
-Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& overrides) {
+namespace {
+
+// The recipe's fragments and, over them, its own sections.
+Node resolve_own(const fs::path& recipe, Problems& problems) {
   Node own = read_yaml(recipe);
   SETUN_CHECK(own.kind == Node::Kind::kMap, recipe.string(),
               ": expected sections such as model: and run:, got ", kind_text(own.kind));
-  Problems problems;
   Node root;
   root.kind = Node::Kind::kMap;
   root.where = {recipe.string(), 1, 1};
@@ -142,7 +144,28 @@ Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& over
     std::erase_if(own.map, [](const auto& item) { return item.first == "include"; });
   }
   overlay(root, std::move(own));
+  return root;
+}
+
+}  // namespace
+
+Node resolve_recipe(const fs::path& recipe, const std::vector<std::string>& overrides) {
+  Problems problems;
+  Node root = resolve_own(recipe, problems);
   apply_overrides(root, overrides, problems);
+  problems.check();
+  return root;
+}
+
+Node resolve_recipe(const fs::path& recipe, const RecipeChanges& changes) {
+  Problems problems;
+  Node root = resolve_own(recipe, problems);
+  for (const Node& name : changes.fragments) {
+    problems.attempt([&] { overlay(root, load_fragment(name, find_configs(recipe))); });
+  }
+  for (const Override& change : changes.values) {
+    problems.attempt([&] { apply_value(root, change.path, change.value); });
+  }
   problems.check();
   return root;
 }

@@ -133,6 +133,10 @@ CheckReport check(const RunConfig& config) {
   const SizeEstimate size = estimate_size(model, plan, config.data.batch, config.data.context,
                                           config.run.recompute_blocks);
   const int64_t per_step = units_per_step(config);
+  report.parameters = size.parameters;
+  report.packed_bytes = size.packed_bytes;
+  report.training_bytes = size.training_bytes;
+  report.tokens = steps * per_step;
   std::ostringstream out;
   out << "parameters     " << thousands(size.parameters) << " (embedding "
       << thousands(size.embedding_parameters) << ", quantized "

@@ -15,6 +15,10 @@ namespace setun::run {
 struct CheckReport {
   Errors errors;
   std::string table;  // parameters, packed size, memory, phases: what `train` prints at start
+  int64_t parameters = 0;
+  double packed_bytes = 0;
+  double training_bytes = 0;  // estimated peak of one step
+  int64_t tokens = 0;         // of the whole run
 };
 CheckReport check(const RunConfig& config);
 

@@ -10,14 +10,9 @@
 #include "checkpoint/checkpoint.h"
 #include "config/run_config.h"
 #include "run/run.h"
+#include "run/same_recipe.h"
 
 namespace setun::run {
-
-// Throws Error listing every key in which the recipe differs from the one the run was started with,
-// except keys that never change a result (run.minutes, run.output, generate.*, ...) and those
-// run.allow_changed names.
-void check_same_recipe(const RunConfig& now, const std::string& stored_yaml,
-                       const std::string& run_folder);
 
 // A checkpoint folder itself, or the newest checkpoint of a run folder. Throws Error when there is
 // none.

@@ -14,20 +14,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kInterval{100};
 
-// 3725 -> "1:02:05", 62 -> "1:02".
-std::string clock_text(double seconds) {
-  const auto whole = static_cast<int64_t>(std::ceil(seconds));
-  char text[40];
-  if (whole >= 3600) {
-    std::snprintf(text, sizeof text, "%lld:%02d:%02d", static_cast<long long>(whole / 3600),
-                  static_cast<int>(whole / 60 % 60), static_cast<int>(whole % 60));
-  } else {
-    std::snprintf(text, sizeof text, "%d:%02d", static_cast<int>(whole / 60),
-                  static_cast<int>(whole % 60));
-  }
-  return text;
-}
-
 std::string formatted(const char* format, double value) {
   char text[64];
   std::snprintf(text, sizeof text, format, value);

@@ -22,8 +22,8 @@ Result setun_program(const std::string& arguments) {
 TEST_CASE("help is what tests/config/help.txt says", "[cli]") {
   std::string text;
   for (const char* command :
-       {"", "train", "eval", "generate", "data", "inspect", "bench", "bench step", "config",
-        "config print", "config check", "config reference"}) {
+       {"", "train", "eval", "generate", "data", "sweep", "inspect", "bench", "bench step",
+        "config", "config print", "config check", "config reference"}) {
     const Result help = setun_program(std::string(command) + " --help");
     CHECK(help.code == 0);
     CHECK(help.err.empty());
@@ -37,7 +37,7 @@ TEST_CASE("mistakes on the command line exit with 2 and one message", "[cli]") {
   const std::pair<const char*, const char*> mistakes[] = {
       {"traim recipe.yaml",
        "setun: unknown command traim; did you mean train? (commands: train, eval, generate, data, "
-       "inspect, bench, config)\n"},
+       "sweep, inspect, bench, config)\n"},
       {"config chek recipe.yaml",
        "setun config: unknown command chek; did you mean check? (commands: print, check, "
        "reference)\n"},
@@ -52,6 +52,9 @@ TEST_CASE("mistakes on the command line exit with 2 and one message", "[cli]") {
        "nowhere: no such recipe or run folder; expected a YAML file such as "
        "recipes/quickstart.yaml\n"},
       {"eval csrc", "csrc: is a folder without config.yaml; expected a run or checkpoint folder\n"},
+      {"sweep recipes/sweep/smok.yaml",
+       "recipes/sweep/smok.yaml: no such sweep file; did you mean recipes/sweep/smoke.yaml?\n"},
+      {"sweep recipes/quickstart.yaml --dry-run --table", "give one of --dry-run and --table\n"},
       {"inspect nowhere", "nowhere: no such run or checkpoint folder\n"}};
   for (const auto& [arguments, message] : mistakes) {
     INFO(arguments);

@@ -37,7 +37,7 @@ std::vector<std::string> tiny_overrides(const std::filesystem::path& text,
           "data.jsonl=[]",
           "data.tokens=[]",
           "data.validation=[]",
-          "data.cache=" + (folder / "cache").string(),
+          "data.cache=" + (text.parent_path() / "cache").string(),  // shared by all recipes
           "data.tokenizer.model=",
           "data.tokenizer.vocab_size=300",
           "data.context=32",
