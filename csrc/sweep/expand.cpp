@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -150,7 +151,9 @@ int64_t threads_before(const fs::path& folder) {
 
 class Expansion {
  public:
-  explicit Expansion(const LoadedSweep& sweep) : file_(sweep.file) {
+  explicit Expansion(const LoadedSweep& sweep)
+      : file_(sweep.file),
+        axes_place_(config::location_text(config::nearest_node(sweep.tree, "axes").where)) {
     plan_.file = sweep.file;
     for (const Axis& axis : file_.axes) {
       const std::vector<std::string> keys = axis.all_keys();
@@ -196,7 +199,10 @@ class Expansion {
       changes.values.push_back({"run.seed", text_node(std::to_string(*seed))});
     }
     const std::string shared = arm.name + point.name;
-    PlannedRun run{.name = shared, .arm = arm.name, .values = point.texts, .point = point_};
+    PlannedRun run{.name = seed ? str(shared, "-s", *seed) : shared,
+                   .arm = arm.name,
+                   .values = point.texts,
+                   .point = point_};
     try {
       const config::ResolvedRecipe recipe =
           config::load_recipe(arm.recipe.empty() ? file_.recipe : arm.recipe, changes);
@@ -209,7 +215,7 @@ class Expansion {
       findings_.add(config::located(recipe, run.check.errors), run.name);
       check_name(run);
     } catch (const Error& problem) {
-      findings_.add(problem.what(), seed ? str(shared, "-s", *seed) : shared);
+      findings_.add(problem.what(), run.name);
       return;
     }
     plan_.runs.push_back(std::move(run));
@@ -221,15 +227,16 @@ class Expansion {
     }
     const int64_t before = threads_before(run.folder);
     const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
-    run.config.run.threads = before > 0 ? before : std::max<int64_t>(1, cores / file_.parallel);
+    run.config.run.threads =
+        before > 0 ? before : std::max<int64_t>(1, cores / std::max<int64_t>(1, file_.parallel));
   }
 
   void check_name(const PlannedRun& run) {
-    SETUN_CHECK(run.name.size() <= kLongestName, run.name, ": a run's name has at most ",
-                kLongestName, " characters; give the axis short names");
-    // The seed is last in the name: another run of the point, or another point, ends alike.
-    const auto [before, added] = names_.emplace(run.name, point_);
-    SETUN_CHECK(added, run.name, ": two runs have this name; give the axis names that differ");
+    SETUN_CHECK(run.name.size() <= kLongestName, axes_place_, ": axes: a run's name has ",
+                run.name.size(), " characters, at most ", kLongestName,
+                "; give the axis short names");
+    const bool added = names_.insert(run.name).second;
+    SETUN_CHECK(added, axes_place_, ": axes: two runs have one name; give the axis names");
   }
 
   // An axis has the last word, so what an arm or the sweep sets at its keys never counts.
@@ -264,9 +271,10 @@ class Expansion {
   }
 
   const SweepFile& file_;
+  std::string axes_place_;
   Plan plan_;
   RunFindings findings_;
-  std::map<std::string, std::size_t> names_;
+  std::set<std::string> names_;
   std::size_t point_ = 0;
 };
 

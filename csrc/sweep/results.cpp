@@ -14,12 +14,14 @@
 namespace setun::sweep {
 namespace {
 
-// Losses that summary.json gives as 0 when they were not measured (run/run.h).
-constexpr std::array<std::string_view, 2> kZeroIsAbsent = {"validation_loss", "ngram_loss"};
+// What summary.json gives for a number that was not measured (run/run.h).
+constexpr std::array<std::pair<std::string_view, double>, 3> kNotMeasured = {
+    {{"validation_loss", 0}, {"ngram_loss", 0}, {"validation_accuracy", -1}}};
 
 bool absent(const std::string& field, double value) {
-  return value == 0 &&
-         std::find(kZeroIsAbsent.begin(), kZeroIsAbsent.end(), field) != kZeroIsAbsent.end();
+  return std::any_of(kNotMeasured.begin(), kNotMeasured.end(), [&](const auto& known) {
+    return known.first == field && known.second == value;
+  });
 }
 
 // Sets the state, and the numbers when the run has finished.

@@ -212,7 +212,7 @@ class Rules {
     if (!file_.baseline.empty() &&
         std::find(names.begin(), names.end(), file_.baseline) == names.end()) {
       add("baseline", file_.baseline, " is no arm of runs", hint(file_.baseline, names),
-          names.empty() ? "" : " (arms: " + join(names, ", ") + ")");
+          names.empty() ? "; there are none" : " (arms: " + join(names, ", ") + ")");
     }
   }
 

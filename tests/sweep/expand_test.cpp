@@ -81,10 +81,10 @@ TEST_CASE("recipe < arm include < sweep set < arm set < axis value < seed", "[sw
 TEST_CASE("the command line changes keys of the sweep, dotted set keys among them", "[sweep]") {
   const TinySweep tiny;
   const std::string rest = "parallel: 2\nset: {run.steps: 20, run: {accumulate: 4}}\n";
-  const Plan plan = plan_of(tiny, rest, {"parallel=1", "set.run.steps=7", "seeds=[5, 6]"});
+  const Plan plan = plan_of(tiny, rest, {"parallel=1", "set.run.steps=17", "seeds=[5, 6]"});
   CHECK(plan.file.parallel == 1);
   CHECK(test::names(plan) == std::vector<std::string>{"recipe-s5", "recipe-s6"});
-  CHECK(plan.runs[0].config.run.steps == 7);
+  CHECK(plan.runs[0].config.run.steps == 17);
   CHECK(plan.runs[0].config.run.accumulate == 4);
   const Plan added = plan_of(tiny, "runs: [{name: a}]\n", {"set.run.steps=9", "runs[0].name=b"});
   CHECK(added.runs[0].config.run.steps == 9);

@@ -30,7 +30,7 @@ void finish(const PlannedRun& run, const std::string& summary) {
 
 std::string summary(const std::string& loss) {
   return "{\"reason\": \"finished\", \"steps\": 24, \"validation_loss\": " + loss +
-         ", \"accuracy\": 0.5}";
+         ", \"validation_accuracy\": -1, \"accuracy\": 0.5}";
 }
 
 Plan plan_of(const test::TinySweep& tiny, const std::string& more = "") {
