@@ -33,6 +33,20 @@ void visit_fields(V& v, Is<InitOptions> auto& o) {
 }
 
 template <class V>
+void visit_fields(V& v, Is<MoeOptions> auto& o) {
+  v("experts", o.experts, "experts of a mixture; 0: every feed-forward part is dense");
+  v("active", o.active, "experts a token (with heads, a sub-token) goes to");
+  v("heads", o.heads,
+    "sub-tokens a token is split into, between a head and a merge projection (MH-MoE); divides "
+    "hidden; 1: a plain mixture");
+  v("expert_ffn", o.expert_ffn, "width of an expert; 0: as ffn");
+  v("every", o.every, "a mixture in every so many blocks: of 2, in blocks 1, 3, ...");
+  v("balance", o.balance, "factor on the load-balance loss, which is 1 when the load is even");
+  v("normalize_gates", o.normalize_gates,
+    "the gates of a token's experts add up to 1; needs two active experts");
+}
+
+template <class V>
 void visit_fields(V& v, Is<ModelOptions> auto& o) {
   v("vocab_size", o.vocab_size, "rows of the embedding; 0: the tokenizer's vocabulary");
   v("hidden", o.hidden, "width of the residual stream");
@@ -47,6 +61,7 @@ void visit_fields(V& v, Is<ModelOptions> auto& o) {
   v("tied_embeddings", o.tied_embeddings, "the head shares the embedding's matrix");
   v("norm", o.norm, "normalisation");
   v("init", o.init, "initialisation");
+  v("moe", o.moe, "mixture of experts in place of dense feed-forward parts");
 }
 
 template <class V>
@@ -86,7 +101,8 @@ void visit_fields(V& v, Is<DataOptions> auto& o) {
 template <class V>
 void visit_fields(V& v, Is<ParamGroupOptions> auto& o) {
   v("match", o.match,
-    "parameter name with '*', 1d (vectors), embed, or a role (qkv, o, gate_up, down, head)");
+    "parameter name with '*', 1d (vectors), embed, or a role (qkv, o, gate_up, down, expert, "
+    "router, moe_head, moe_merge, head)");
   v("lr_scale", o.lr_scale, "factor on the learning rate");
   v("weight_decay", o.weight_decay, "constant weight decay; absent: the schedule's");
 }

@@ -13,7 +13,7 @@
 namespace setun {
 
 // First match wins. match: a parameter name with '*' ("*.weight", "blocks.*.attn.*"), "1d" (every
-// vector: gains), "embed", or a role name (qkv, o, gate_up, down, head). A group that matches no
+// vector: gains), "embed", or a role name (qkv, o, ..., head). A group that matches no
 // parameter is an error.
 struct ParamGroupOptions {
   std::string match;

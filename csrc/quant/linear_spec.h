@@ -21,7 +21,13 @@ enum class Estimator { kSte };
 enum class WeightStorage { kLatent, kProjected };
 
 // The part a linear layer plays; quant.layers and parameter groups address layers by it.
-enum class Role { kQkv, kO, kGateUp, kDown, kHead };
+// expert: gate, up and down of every expert of a mixture; moe_head, moe_merge: the projections
+// around the experts of a multi-head mixture (2411.16205).
+enum class Role { kQkv, kO, kGateUp, kDown, kExpert, kRouter, kMoeHead, kMoeMerge, kHead };
+
+// quant.default and the match "*" are for what a method quantizes; these layers are named or left
+// in full precision.
+constexpr bool only_by_name(Role role) { return role == Role::kHead || role == Role::kRouter; }
 
 template <>
 struct EnumNames<WeightScheme> {
@@ -55,6 +61,10 @@ struct EnumNames<Role> {
                                                   {Role::kO, "o"},
                                                   {Role::kGateUp, "gate_up"},
                                                   {Role::kDown, "down"},
+                                                  {Role::kExpert, "expert"},
+                                                  {Role::kRouter, "router"},
+                                                  {Role::kMoeHead, "moe_head"},
+                                                  {Role::kMoeMerge, "moe_merge"},
                                                   {Role::kHead, "head"}});
 };
 
@@ -99,6 +109,7 @@ struct LayerInfo {
   int64_t block;  // -1 outside the blocks
   int64_t out_features;
   int64_t in_features;
+  bool to_residual = false;  // its output is what a block adds to the residual stream
 };
 
 }  // namespace setun

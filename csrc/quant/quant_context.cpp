@@ -97,7 +97,8 @@ at::Tensor QuantContext::weight(int64_t layer, const at::Tensor& latent_OI) {
 
 at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
   const ActiveSpec active = spec(layer);
-  if (collect_clip_share_ && active.now->activation.scheme != ActivationScheme::kNone) {
+  if (collect_clip_share_ && active.now->activation.scheme != ActivationScheme::kNone &&
+      x.numel() > 0) {
     clip_share_[static_cast<std::size_t>(layer)] = activation_clip_share(x, active.now->activation);
   }
   const ActivationQuantSpec& now = active.now->activation;

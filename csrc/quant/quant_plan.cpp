@@ -17,13 +17,19 @@ struct Matcher {
   int64_t last = INT64_MAX;
   std::string pattern;
 
+  // Whether a pattern that fits speaks of the head or of routers, and not of everything: "*" and
+  // "blocks.0.*" do not mean the router.
+  bool names(const LayerInfo& layer) const {
+    return layer.role == Role::kRouter ? pattern.find("router") != std::string::npos
+                                       : pattern != "*";
+  }
+
   bool operator()(const LayerInfo& layer) const {
     if (role) {
       const bool anywhere = first == 0 && last == INT64_MAX;
       return layer.role == *role && (anywhere || (layer.block >= first && layer.block <= last));
     }
-    // A bare '*' means the blocks, as `default` does; the head is named or left alone.
-    return wildcard_match(pattern, layer.name) && (pattern != "*" || layer.block >= 0);
+    return wildcard_match(pattern, layer.name) && (!only_by_name(layer.role) || names(layer));
   }
 };
 
@@ -77,7 +83,7 @@ class Specs {
  public:
   Specs(const LinearSpec& base, const std::vector<LayerInfo>& layers) : layers_(layers) {
     for (const LayerInfo& layer : layers) {
-      specs_.push_back(layer.block >= 0 ? base : LinearSpec{});
+      specs_.push_back(only_by_name(layer.role) ? LinearSpec{} : base);
     }
     source_.assign(layers.size(), "default");
   }
