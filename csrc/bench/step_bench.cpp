@@ -146,6 +146,7 @@ void print_row(const std::string& name, std::vector<double> seconds, double plai
 }  // namespace
 
 void bench_step(const RunConfig& config, int64_t repetitions) {
+  check_plain(config.model);
   const std::vector<Contestant> contestants = {
       {"plain LibTorch, full precision", [&] { return plain_arm(config); }},
       {"Setun, full precision", [&] { return setun_arm(config, false); }},

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "model/layer_table.h"
+#include "run/mixture_text.h"
 #include "run/plan.h"
 #include "run/run.h"
 
@@ -89,8 +90,10 @@ CheckReport check(const RunConfig& config) {
   out << "parameters     " << thousands(size.parameters) << " (embedding "
       << thousands(size.embedding_parameters) << ", quantized "
       << thousands(size.ternary_parameters) << ")"
+      << (model.moe.experts > 0 ? ", active per token " + thousands(size.active_parameters) : "")
       << (model.vocab_size == 0 ? ", without the vocabulary, which the tokenizer file tells" : "")
       << "\n";
+  out << mixture_text(model);
   out << "packed size    " << human_bytes(size.packed_bytes) << "\n";
   out << "steps          " << thousands(steps) << " x " << thousands(per_step)
       << " tokens = " << thousands(steps * per_step) << "\n";

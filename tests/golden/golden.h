@@ -54,6 +54,7 @@ std::string compare(const Json& got, const Json& expected, const Json& tolerance
 // One function per adapters_<topic>.cpp; main.cpp calls them all.
 void add_glu_adapters(Adapters& adapters);
 void add_loss_adapters(Adapters& adapters);
+void add_mixture_adapters(Adapters& adapters);
 void add_optimizer_adapters(Adapters& adapters);
 void add_schedule_adapters(Adapters& adapters);
 void add_quantizer_adapters(Adapters& adapters);
