@@ -31,7 +31,7 @@ std::string str(const Parts&... parts) {
 
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
-  throw Error(str(parts...));
+  throw Error(::setun::str(parts...));
 }
 
 // Findings about one options struct. Keys are relative to that struct ("norm.eps"); config adds
@@ -44,7 +44,7 @@ class Errors {
   };
   template <class... Parts>
   void add(std::string key, const Parts&... parts) {
-    findings_.push_back({std::move(key), str(parts...)});
+    findings_.push_back({std::move(key), ::setun::str(parts...)});
   }
   // Adds every finding of `other` below `prefix`: ("norm", {eps: ...}) becomes norm.eps.
   void add_all(const std::string& prefix, const Errors& other) {

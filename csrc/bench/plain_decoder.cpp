@@ -20,6 +20,18 @@ torch::nn::Linear linear(int64_t in, int64_t out) {
 
 }  // namespace
 
+void check_plain(const ModelOptions& options) {
+  SETUN_CHECK(options.norm.placement == NormPlacement::kSubln ||
+                  options.norm.placement == NormPlacement::kPreNorm,
+              "bench step: the plain LibTorch baseline knows model.norm.placement prenorm and "
+              "subln, got ",
+              enum_name(options.norm.placement));
+  SETUN_CHECK(options.moe.experts == 0,
+              "bench step: the plain LibTorch baseline knows dense feed-forward parts only, got "
+              "model.moe.experts ",
+              options.moe.experts);
+}
+
 PlainBlockImpl::PlainBlockImpl(const ModelOptions& options) : options_(options) {
   const int64_t queries = options.heads * options.resolved_head_dim();
   const int64_t keys = options.resolved_kv_heads() * options.resolved_head_dim();
@@ -71,11 +83,7 @@ at::Tensor PlainBlockImpl::forward(const at::Tensor& x_BTD, const Rope& rope) {
 }
 
 PlainDecoderImpl::PlainDecoderImpl(const ModelOptions& options) : options_(options) {
-  SETUN_CHECK(options.norm.placement == NormPlacement::kSubln ||
-                  options.norm.placement == NormPlacement::kPreNorm,
-              "bench step: the plain LibTorch baseline knows model.norm.placement prenorm and "
-              "subln, got ",
-              enum_name(options.norm.placement));
+  check_plain(options);
   embed_ = register_module("embed", torch::nn::Embedding(options.vocab_size, options.hidden));
   blocks_ = register_module("blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < options.layers; ++i) {

@@ -14,6 +14,9 @@
 
 namespace setun::bench {
 
+// Throws Error when the baseline has no counterpart of a model's parts.
+void check_plain(const ModelOptions& options);
+
 struct PlainBlockImpl : torch::nn::Module {
   explicit PlainBlockImpl(const ModelOptions& options);
   at::Tensor forward(const at::Tensor& x_BTD, const Rope& rope);

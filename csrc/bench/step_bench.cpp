@@ -148,6 +148,7 @@ void print_row(const std::string& name, std::vector<double> seconds, double plai
 void bench_step(const RunConfig& config, int64_t repetitions) {
   SETUN_CHECK(!config.model.classifies(), "setun bench step: model.kind is ",
               enum_name(config.model.kind), "; only decoders are compared");
+  check_plain(config.model);
   const std::vector<Contestant> contestants = {
       {"plain LibTorch, full precision", [&] { return plain_arm(config); }},
       {"Setun, full precision", [&] { return setun_arm(config, false); }},

@@ -46,6 +46,20 @@ void visit_fields(V& v, Is<ClassifierOptions> auto& o) {
 }
 
 template <class V>
+void visit_fields(V& v, Is<MoeOptions> auto& o) {
+  v("experts", o.experts, "experts of a mixture; 0: every feed-forward part is dense");
+  v("active", o.active, "experts a token (with heads, a sub-token) goes to");
+  v("heads", o.heads,
+    "sub-tokens a token is split into, between a head and a merge projection (MH-MoE); divides "
+    "hidden; 1: a plain mixture");
+  v("expert_ffn", o.expert_ffn, "width of an expert; 0: as ffn");
+  v("every", o.every, "a mixture in every so many blocks: of 2, in blocks 1, 3, ...");
+  v("balance", o.balance, "factor on the load-balance loss, which is 1 when the load is even");
+  v("normalize_gates", o.normalize_gates,
+    "the gates of a token's experts add up to 1; needs two active experts");
+}
+
+template <class V>
 void visit_fields(V& v, Is<ModelOptions> auto& o) {
   v("kind", o.kind,
     "a language model, a classifier of rows of numbers, or a classifier of bags of words");
@@ -63,6 +77,7 @@ void visit_fields(V& v, Is<ModelOptions> auto& o) {
   v("classifier", o.classifier, "sizes of kinds mlp and bag_of_words");
   v("norm", o.norm, "normalisation");
   v("init", o.init, "initialisation");
+  v("moe", o.moe, "mixture of experts in place of dense feed-forward parts");
 }
 
 template <class V>
@@ -135,8 +150,8 @@ void visit_fields(V& v, Is<DataOptions> auto& o) {
 template <class V>
 void visit_fields(V& v, Is<ParamGroupOptions> auto& o) {
   v("match", o.match,
-    "parameter name with '*', 1d (vectors), embed, or a role (qkv, o, gate_up, down, head, hidden, "
-    "classifier)");
+    "parameter name with '*', 1d (vectors), embed, or a role (qkv, o, gate_up, down, expert, "
+    "router, moe_head, moe_merge, head, hidden, classifier)");
   v("lr_scale", o.lr_scale, "factor on the learning rate");
   v("weight_decay", o.weight_decay, "constant weight decay; absent: the schedule's");
 }
@@ -190,7 +205,8 @@ void visit_fields(V& v, IsEither<ActivationQuantSpec, ActivationQuantPatch> auto
   v("granularity", o.granularity, "what shares a scale: token, or tensor (absmax, b1, b1_shifted)");
   v("multiplier", o.multiplier, "factor on absmean's mean |x|");
   v("estimator", o.estimator, "gradient through the quantizer");
-  v("eps", o.eps, "smallest absolute maximum; added to absmean's mean; distance of b1 from the ends");
+  v("eps", o.eps,
+    "smallest absolute maximum; added to absmean's mean; distance of b1 from the ends");
 }
 
 template <class V>
@@ -200,7 +216,8 @@ void visit_fields(V& v, IsEither<RotationSpec, RotationPatch> auto& o) {
     "order of the Hadamard matrix, a power of two from 64; 0: the largest that divides the width");
   v("signs", o.signs, "random signs in front of the transform");
   v("seed", o.seed, "of the signs");
-  v("of", o.of, "input: the weight is learned in the rotated basis; both: the weight is rotated too");
+  v("of", o.of,
+    "input: the weight is learned in the rotated basis; both: the weight is rotated too");
 }
 
 template <class V>

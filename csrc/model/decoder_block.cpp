@@ -33,18 +33,33 @@ DecoderBlockImpl::DecoderBlockImpl(const ModelOptions& options, int64_t block, i
     ffn_norm = register_module("ffn_norm", block_norm());
   }
   constexpr int64_t kAttentionLinears = 4;
-  ffn = register_module(
-      "ffn", FeedForward(FeedForwardOptions{.hidden = options.hidden,
-                                            .ffn = options.ffn,
-                                            .kind = options.ffn_kind,
-                                            .sub_norm = sub_norms,
-                                            .linear = linear.sibling(kAttentionLinears, 0, 0)}));
+  const BitLinearOptions first = linear.sibling(kAttentionLinears, 0, 0);
+  if (options.has_experts(block)) {
+    mixture = register_module(
+        "ffn", MixtureOfExperts(MixtureOptions{.hidden = options.hidden,
+                                               .expert_ffn = options.resolved_expert_ffn(),
+                                               .moe = options.moe,
+                                               .kind = options.ffn_kind,
+                                               .sub_norm = sub_norms,
+                                               .linear = first}));
+  } else {
+    ffn = register_module("ffn", FeedForward(FeedForwardOptions{.hidden = options.hidden,
+                                                                .ffn = options.ffn,
+                                                                .kind = options.ffn_kind,
+                                                                .sub_norm = sub_norms,
+                                                                .linear = first}));
+  }
 }
 
-at::Tensor DecoderBlockImpl::forward(const at::Tensor& x_BTD, QuantContext& context,
-                                     const AttentionInputs& inputs) {
+BlockOutput DecoderBlockImpl::forward(const at::Tensor& x_BTD, QuantContext& context,
+                                      const AttentionInputs& inputs) {
   const at::Tensor h_BTD = x_BTD + attn(attn_norm ? attn_norm(x_BTD) : x_BTD, context, inputs);
-  return h_BTD + ffn(ffn_norm ? ffn_norm(h_BTD) : h_BTD, context);
+  const at::Tensor normed_BTD = ffn_norm ? ffn_norm(h_BTD) : h_BTD;
+  if (ffn) {
+    return {.x_BTD = h_BTD + ffn(normed_BTD, context), .balance = {}, .counts_E = {}};
+  }
+  const MixtureOutput out = mixture(normed_BTD, context);
+  return {.x_BTD = h_BTD + out.y_BTD, .balance = out.balance, .counts_E = out.counts_E};
 }
 
 }  // namespace setun

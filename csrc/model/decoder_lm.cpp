@@ -9,6 +9,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <limits>
+#include <utility>
 
 #include "model/layer_table.h"
 #include "model/recompute.h"
@@ -51,6 +52,31 @@ at::Tensor attention_mask(const ForwardOptions& options, int64_t length, int64_t
       .unsqueeze(1);
 }
 
+BlockOutput run_block(DecoderBlock block, const at::Tensor& x_BTD, QuantContext& context,
+                      const AttentionInputs& inputs, bool recompute) {
+  if (!recompute) {
+    return block->forward(x_BTD, context, inputs);
+  }
+  const auto forward = [block, &context, inputs](const at::Tensor& x) mutable {
+    const BlockOutput out = block->forward(x, context, inputs);
+    return out.balance.defined() ? std::vector{out.x_BTD, out.balance, out.counts_E}
+                                 : std::vector{out.x_BTD};
+  };
+  const std::vector<at::Tensor> out = recompute_in_backward(x_BTD, forward);
+  return out.size() == 1 ? BlockOutput{out[0], {}, {}} : BlockOutput{out[0], out[1], out[2]};
+}
+
+void report_routers(const std::vector<BlockOutput>& mixtures, RouterReport& report) {
+  report = {};
+  for (const BlockOutput& out : mixtures) {
+    report.balance = report.balance.defined() ? report.balance + out.balance : out.balance;
+    report.counts_E.push_back(out.counts_E);
+  }
+  if (!mixtures.empty()) {
+    report.balance = report.balance / static_cast<double>(mixtures.size());
+  }
+}
+
 }  // namespace
 
 DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType compute_in)
@@ -61,18 +87,18 @@ DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType comp
                           torch::nn::Embedding::from_pretrained(
                               table, torch::nn::EmbeddingFromPretrainedOptions().freeze(false)));
   blocks = register_module("blocks", torch::nn::ModuleList());
-  constexpr int64_t kBlockLinears = 7;
+  int64_t layer = 0;
   for (int64_t block = 0; block < options.layers; ++block) {
-    blocks->push_back(DecoderBlock(options, block, block * kBlockLinears, compute));
+    blocks->push_back(DecoderBlock(options, block, layer, compute));
+    layer += linears_in_block(options, block);
   }
   norm = register_module(
       "norm", Norm(options.norm.kind, options.hidden, options.norm.eps, options.norm.gain));
   if (!options.tied_embeddings) {
-    head =
-        register_module("head", BitLinear(BitLinearOptions{.in_features = options.hidden,
-                                                           .out_features = options.vocab_size,
-                                                           .layer = options.layers * kBlockLinears,
-                                                           .compute = compute}));
+    head = register_module("head", BitLinear(BitLinearOptions{.in_features = options.hidden,
+                                                              .out_features = options.vocab_size,
+                                                              .layer = layer,
+                                                              .compute = compute}));
   }
   check_layer_table(named_linears(*this), options);
 }
@@ -94,16 +120,19 @@ at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& con
           attention_mask(forward_options, length, cached, tokens_BT.options().dtype(compute)),
       .cache = cache};
 
+  const bool recompute = forward_options.recompute_blocks && c10::GradMode::is_enabled();
+  std::vector<BlockOutput> mixtures;
   at::Tensor x_BTD = embed(tokens_BT);
   for (const auto& module : *blocks) {
-    DecoderBlock block(std::dynamic_pointer_cast<DecoderBlockImpl>(module));
-    if (forward_options.recompute_blocks && c10::GradMode::is_enabled()) {
-      x_BTD = recompute_in_backward(x_BTD, [block, &context, inputs](const at::Tensor& x) mutable {
-        return block->forward(x, context, inputs);
-      });
-    } else {
-      x_BTD = block->forward(x_BTD, context, inputs);
+    const DecoderBlock block(std::dynamic_pointer_cast<DecoderBlockImpl>(module));
+    BlockOutput out = run_block(block, x_BTD, context, inputs, recompute);
+    x_BTD = std::exchange(out.x_BTD, {});
+    if (out.balance.defined() && forward_options.routers != nullptr) {
+      mixtures.push_back(std::move(out));
     }
+  }
+  if (forward_options.routers != nullptr) {
+    report_routers(mixtures, *forward_options.routers);
   }
   if (cache != nullptr) {
     cache->length += length;

@@ -2,7 +2,8 @@
 // Architecture only: no method names. Parameter names: embed.weight,
 // blocks.N.{attn_norm,ffn_norm}.weight, blocks.N.attn.{q,k,v,o,sub_norm}.weight,
 // blocks.N.ffn.{gate,up,down,sub_norm}.weight, norm.weight, head.weight (untied); a linear's own
-// norm is <linear>.norm.weight.
+// norm is <linear>.norm.weight. In a block with experts ffn is {head,router,merge,sub_norm}.weight
+// and experts.E.{gate,up,down,sub_norm}.weight.
 #pragma once
 
 #include <torch/nn/modules/container/modulelist.h>
@@ -18,6 +19,14 @@
 
 namespace setun {
 
+// What the routers of one forward did, for the training loss and for records.
+struct RouterReport {
+  // fp32 scalar, differentiable: mean of the balance losses (nn/routing.h) of the blocks with
+  // experts; undefined when there are none. Every position counts, padding too.
+  at::Tensor balance;
+  std::vector<at::Tensor> counts_E;  // int64: choices of each expert, by block with experts
+};
+
 struct ForwardOptions {
   // int64 document number of each token: attention stays inside one. Undefined: causal only.
   at::Tensor documents_BT;
@@ -27,6 +36,8 @@ struct ForwardOptions {
   bool recompute_blocks = false;
   // Logits of the last position alone, [B, 1, V].
   bool last_position_only = false;
+  // Where to put what the routers did; null: nobody asks.
+  RouterReport* routers = nullptr;
 };
 
 struct DecoderLMImpl : torch::nn::Module {

@@ -37,7 +37,7 @@ double linear_std(const LayerInfo& layer, const ModelOptions& options) {
     case InitKind::kNormal:
       return options.init.std;
     case InitKind::kResidualScaled:
-      return layer.role == Role::kO || layer.role == Role::kDown
+      return layer.to_residual
                  ? options.init.std / std::sqrt(2.0 * static_cast<double>(options.layers))
                  : options.init.std;
     case InitKind::kFanIn:

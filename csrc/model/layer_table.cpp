@@ -22,6 +22,12 @@ struct Widths {
         ffn(options.ffn) {}
 };
 
+// Features of the norms before every expert's down and before merge.
+int64_t mixture_sub_norms(const ModelOptions& options) {
+  return options.moe.experts * options.resolved_expert_ffn() +
+         (options.moe.heads > 1 ? options.hidden : 0);
+}
+
 int64_t gain_parameters(const ModelOptions& options, const std::vector<LayerInfo>& layers) {
   if (!options.norm.gain) {
     return 0;
@@ -33,7 +39,10 @@ int64_t gain_parameters(const ModelOptions& options, const std::vector<LayerInfo
     gains += options.layers * 2 * widths.hidden;
   }
   if (placement == NormPlacement::kSubln) {
-    gains += options.layers * (widths.query + widths.ffn);
+    for (int64_t block = 0; block < options.layers; ++block) {
+      gains +=
+          widths.query + (options.has_experts(block) ? mixture_sub_norms(options) : widths.ffn);
+    }
   }
   if (placement == NormPlacement::kPerLinear || placement == NormPlacement::kPreNormPerLinear) {
     for (const LayerInfo& layer : layers) {
@@ -58,25 +67,41 @@ int64_t scale_count(const LayerInfo& layer, const WeightQuantSpec& spec) {
   return 1;
 }
 
-// Floats per token that one block keeps for backward: inputs of norms and products, q, k, v, the
-// attention result, gate, up and their product. A quantized activation is a tensor of its own for
-// each linear that reads it.
-double kept_per_token(const ModelOptions& options, const std::vector<LinearSpec>& specs) {
+// How norms and quantizers multiply the tensors that are kept: a quantized activation is a tensor
+// of its own for each linear that reads it.
+struct Copies {
+  bool quantized, own_norms, any;
+  Copies(const ModelOptions& options, const std::vector<LinearSpec>& specs)
+      : quantized(!specs.empty() && specs.front().changes_input()),
+        own_norms(options.norm.placement == NormPlacement::kPerLinear ||
+                  options.norm.placement == NormPlacement::kPreNormPerLinear),
+        any(quantized || own_norms || options.norm.placement == NormPlacement::kSubln) {}
+};
+
+// Floats per token that attention keeps for backward: inputs of norms and products, q, k, v, the
+// result.
+int64_t kept_by_attention(const ModelOptions& options, const Copies& copies) {
   const Widths widths(options);
-  const bool quantized =
-      !specs.empty() && specs.front().changes_input();
-  const NormPlacement placement = options.norm.placement;
-  const bool own_norms =
-      placement == NormPlacement::kPerLinear || placement == NormPlacement::kPreNormPerLinear;
-  const int64_t shared_inputs =
-      quantized || own_norms ? 5 : 2;  // q, k, v, gate, up or their two norms
-  int64_t floats = (2 + shared_inputs) * widths.hidden;
-  floats += 2 * widths.query + 2 * widths.key_value;  // q, attention result; k, v
-  floats += 3 * widths.ffn;                           // gate, up, product
-  if (quantized || own_norms || placement == NormPlacement::kSubln) {
-    floats += widths.query + widths.ffn;  // inputs of o and down after norm and quantizer
-  }
-  return static_cast<double>(floats);
+  const int64_t inputs = copies.quantized || copies.own_norms ? 4 : 2;  // q, k, v or their norm
+  return inputs * widths.hidden + 2 * widths.query + 2 * widths.key_value +
+         (copies.any ? widths.query : 0);  // the input of o after norm and quantizer
+}
+
+// Of a dense feed-forward part: its input, those of gate and up or their norm, gate, up, product.
+int64_t kept_by_ffn(const ModelOptions& options, const Copies& copies) {
+  const int64_t inputs = copies.quantized || copies.own_norms ? 3 : 2;
+  return inputs * options.hidden + (copies.any ? 4 : 3) * options.ffn;
+}
+
+// Of a mixture: the same of every choice, with the results that gates multiply, the probabilities,
+// and what the projections around the experts read.
+int64_t kept_by_mixture(const ModelOptions& options, const Copies& copies) {
+  const MoeOptions& moe = options.moe;
+  const int64_t inputs = copies.own_norms ? 3 : copies.quantized ? 2 : 1;
+  const int64_t choice = (inputs + 1) * options.hidden / moe.heads +
+                         (copies.any ? 4 : 3) * options.resolved_expert_ffn();
+  const int64_t projections = moe.heads > 1 ? (copies.any ? 4 : 2) * options.hidden : 0;
+  return 2 * options.hidden + moe.heads * (moe.active * choice + moe.experts) + projections;
 }
 
 // The peak is at the start of backward, with everything kept and the logits' gradient, or, with
@@ -84,38 +109,102 @@ double kept_per_token(const ModelOptions& options, const std::vector<LinearSpec>
 double activation_bytes(const ModelOptions& options, const std::vector<LinearSpec>& specs,
                         int64_t batch, int64_t context, bool recompute_blocks) {
   const double tokens = static_cast<double>(batch) * static_cast<double>(context);
-  const double block = kept_per_token(options, specs);
-  const auto layers = static_cast<double>(options.layers);
-  const auto hidden = static_cast<double>(options.hidden);
-  const double at_logits = 3 * hidden + 2 * static_cast<double>(options.vocab_size);
+  const Copies copies(options, specs);
+  double all_blocks = 0, largest_block = 0;
+  for (int64_t block = 0; block < options.layers; ++block) {
+    const int64_t kept = kept_by_attention(options, copies) +
+                         (options.has_experts(block) ? kept_by_mixture(options, copies)
+                                                     : kept_by_ffn(options, copies));
+    all_blocks += static_cast<double>(kept);
+    largest_block = std::max(largest_block, static_cast<double>(kept));
+  }
+  const auto inputs = static_cast<double>(options.layers * options.hidden);
+  const double at_logits =
+      3 * static_cast<double>(options.hidden) + 2 * static_cast<double>(options.vocab_size);
   const double in_block = 2 * static_cast<double>(options.ffn);  // gradients under way
-  const double blocks = recompute_blocks ? layers * hidden + std::max(block + in_block, at_logits)
-                                         : layers * block + std::max(in_block, at_logits);
+  const double blocks = recompute_blocks ? inputs + std::max(largest_block + in_block, at_logits)
+                                         : all_blocks + std::max(in_block, at_logits);
   return kFp32Bytes * tokens * blocks;
 }
 
+struct BlockRows {
+  int64_t block;
+  std::vector<LayerInfo>& layers;
+  void add(const std::string& name, Role role, int64_t out, int64_t in, bool to_residual = false) {
+    layers.push_back({str("blocks.", block, ".", name), role, block, out, in, to_residual});
+  }
+};
+
+void add_mixture(const ModelOptions& options, BlockRows& rows) {
+  const MoeOptions& moe = options.moe;
+  const bool multi_head = moe.heads > 1;
+  const int64_t width = options.hidden / moe.heads, ffn = options.resolved_expert_ffn();
+  if (multi_head) {
+    rows.add("ffn.head", Role::kMoeHead, options.hidden, options.hidden);
+  }
+  rows.add("ffn.router", Role::kRouter, moe.experts, width);
+  for (int64_t expert = 0; expert < moe.experts; ++expert) {
+    const std::string name = str("ffn.experts.", expert, ".");
+    rows.add(name + "gate", Role::kExpert, ffn, width);
+    rows.add(name + "up", Role::kExpert, ffn, width);
+    rows.add(name + "down", Role::kExpert, width, ffn, !multi_head);
+  }
+  if (multi_head) {
+    rows.add("ffn.merge", Role::kMoeMerge, options.hidden, options.hidden, true);
+  }
+}
+
+void add_block(const ModelOptions& options, int64_t block, std::vector<LayerInfo>& layers) {
+  const Widths widths(options);
+  BlockRows rows{block, layers};
+  rows.add("attn.q", Role::kQkv, widths.query, widths.hidden);
+  rows.add("attn.k", Role::kQkv, widths.key_value, widths.hidden);
+  rows.add("attn.v", Role::kQkv, widths.key_value, widths.hidden);
+  rows.add("attn.o", Role::kO, widths.hidden, widths.query, true);
+  if (options.has_experts(block)) {
+    add_mixture(options, rows);
+    return;
+  }
+  rows.add("ffn.gate", Role::kGateUp, widths.ffn, widths.hidden);
+  rows.add("ffn.up", Role::kGateUp, widths.ffn, widths.hidden);
+  rows.add("ffn.down", Role::kDown, widths.hidden, widths.ffn, true);
+}
+
+// Parameters of the experts that no choice of one token can all reach: those beyond heads * active.
+int64_t idle_parameters(const ModelOptions& options) {
+  const MoeOptions& moe = options.moe;
+  const int64_t idle = std::max<int64_t>(0, moe.experts - moe.heads * moe.active);
+  const int64_t width = options.hidden / moe.heads, ffn = options.resolved_expert_ffn();
+  const NormPlacement placement = options.norm.placement;
+  int64_t expert = 3 * width * ffn;
+  if (options.norm.gain && placement == NormPlacement::kSubln) {
+    expert += ffn;
+  } else if (options.norm.gain && placement != NormPlacement::kPreNorm) {
+    expert += 2 * width + ffn;
+  }
+  return options.blocks_with_experts() * idle * expert;
+}
+
 }  // namespace
+
+int64_t linears_in_block(const ModelOptions& options, int64_t block) {
+  constexpr int64_t kAttention = 4, kFeedForward = 3;
+  const int64_t around_experts = options.moe.heads > 1 ? 3 : 1;  // router; head, merge
+  return kAttention + (options.has_experts(block)
+                           ? kFeedForward * options.moe.experts + around_experts
+                           : kFeedForward);
+}
 
 std::vector<LayerInfo> layer_table(const ModelOptions& options) {
   if (options.classifies()) {
     return classifier_table(options);
   }
-  const Widths widths(options);
   std::vector<LayerInfo> layers;
   for (int64_t block = 0; block < options.layers; ++block) {
-    const auto add = [&](const char* name, Role role, int64_t out, int64_t in) {
-      layers.push_back({str("blocks.", block, ".", name), role, block, out, in});
-    };
-    add("attn.q", Role::kQkv, widths.query, widths.hidden);
-    add("attn.k", Role::kQkv, widths.key_value, widths.hidden);
-    add("attn.v", Role::kQkv, widths.key_value, widths.hidden);
-    add("attn.o", Role::kO, widths.hidden, widths.query);
-    add("ffn.gate", Role::kGateUp, widths.ffn, widths.hidden);
-    add("ffn.up", Role::kGateUp, widths.ffn, widths.hidden);
-    add("ffn.down", Role::kDown, widths.hidden, widths.ffn);
+    add_block(options, block, layers);
   }
   if (!options.tied_embeddings) {
-    layers.push_back({"head", Role::kHead, -1, options.vocab_size, widths.hidden});
+    layers.push_back({"head", Role::kHead, -1, options.vocab_size, options.hidden});
   }
   return layers;
 }
@@ -142,6 +231,7 @@ SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t ve
     }
   }
   const auto quantized = static_cast<double>(size.quantized_parameters);
+  size.active_parameters = size.parameters;
   const auto all = static_cast<double>(size.parameters);
   size.packed_bytes = code_bytes + scale_bytes + kPlainBytes * (all - quantized);
   size.training_bytes = kOptimizerBytes * all + (kFp32Bytes + kCodeBytes) * quantized +
@@ -156,9 +246,11 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
   if (options.classifies()) {
     return classifier_size(options, plan, batch);
   }
-  return size_of_layers(
+  SizeEstimate size = size_of_layers(
       plan, options.vocab_size * options.hidden, gain_parameters(options, layers),
       activation_bytes(options, plan.phases.back().specs, batch, context, recompute_blocks));
+  size.active_parameters = size.parameters - idle_parameters(options);
+  return size;
 }
 
 }  // namespace setun

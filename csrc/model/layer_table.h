@@ -13,8 +13,13 @@ namespace setun {
 // BitLinearOptions::layer.
 std::vector<LayerInfo> layer_table(const ModelOptions& options);
 
+// How many of them block `block` has.
+int64_t linears_in_block(const ModelOptions& options, int64_t block);
+
 struct SizeEstimate {
   int64_t parameters = 0;
+  // Those that one token can meet: of every mixture, the experts of its choices alone.
+  int64_t active_parameters = 0;
   int64_t embedding_parameters = 0;
   int64_t quantized_parameters = 0;  // weights with a quantizer in the plan's last phase
   double packed_bytes = 0;  // 2 bits a ternary weight + fp32 scales; everything else at 2 bytes

@@ -98,6 +98,20 @@ struct ClassifierOptions {
   bool operator==(const ClassifierOptions&) const = default;
 };
 
+// Sparse mixture-of-experts feed-forward parts: token-choice top-`active` of `experts` gated FFNs
+// (Switch, 2101.03961; GShard, 2006.16668), and with heads > 1 MH-MoE (2411.16205 section 2). No
+// capacity limit: every token reaches every expert it chose.
+struct MoeOptions {
+  int64_t experts = 0;  // 0: dense
+  int64_t active = 1;
+  int64_t heads = 1;
+  int64_t expert_ffn = 0;  // 0: as ffn
+  int64_t every = 2;       // blocks every - 1, 2 every - 1, ...
+  double balance = 0.01;
+  bool normalize_gates = false;
+  bool operator==(const MoeOptions&) const = default;
+};
+
 struct ModelOptions {
   ModelKind kind = ModelKind::kDecoder;
   int64_t vocab_size = 0;  // 0: the tokenizer's
@@ -114,12 +128,16 @@ struct ModelOptions {
   ClassifierOptions classifier;
   NormOptions norm;
   InitOptions init;
+  MoeOptions moe;
 
   bool operator==(const ModelOptions&) const = default;
   void validate(Errors& errors) const;
   bool classifies() const { return kind != ModelKind::kDecoder; }
   int64_t resolved_kv_heads() const { return kv_heads == 0 ? heads : kv_heads; }
   int64_t resolved_head_dim() const { return head_dim == 0 ? hidden / heads : head_dim; }
+  int64_t resolved_expert_ffn() const { return moe.expert_ffn == 0 ? ffn : moe.expert_ffn; }
+  bool has_experts(int64_t block) const { return moe.experts > 0 && (block + 1) % moe.every == 0; }
+  int64_t blocks_with_experts() const { return moe.experts > 0 ? layers / moe.every : 0; }
 };
 
 }  // namespace setun

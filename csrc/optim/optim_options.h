@@ -13,8 +13,8 @@
 namespace setun {
 
 // First match wins. match: a parameter name with '*' ("*.weight", "blocks.*.attn.*"), "1d" (every
-// vector: gains, biases), "embed", or a role name (qkv, o, gate_up, down, head, hidden,
-// classifier). A group that matches no parameter is an error.
+// vector: gains, biases), "embed", or a role name (qkv, o, ..., classifier). A group that matches
+// no parameter is an error.
 struct ParamGroupOptions {
   std::string match;
   double lr_scale = 1.0;

@@ -22,12 +22,13 @@ QuantizedWeight quantize_weight(const at::Tensor& latent_OI, const LinearSpec& s
 at::Tensor weight_gradient(const at::Tensor& grad_value_OI, const at::Tensor& latent_OI,
                            const LinearSpec& spec);
 
-// The input a product uses, (Q_a(x R) * mask) * factor with the estimators as derivatives: x [..., K]
+// The input a product uses, (Q_a(x R) * mask) * factor with the estimators as derivatives: x [...,
+// K]
 // -> [..., K]. The same tensor when the spec changes nothing.
 at::Tensor quantize_input(const at::Tensor& x, const LinearSpec& spec);
 
-// Integer codes of a quantized input with their ends; undefined codes when the scheme has none (none,
-// b1, b1_shifted). x is what the quantizer sees: rotated, dense.
+// Integer codes of a quantized input with their ends; undefined codes when the scheme has none
+// (none, b1, b1_shifted). x is what the quantizer sees: rotated, dense.
 struct InputCodes {
   at::Tensor codes;  // int8
   int64_t end = 0;   // the largest magnitude that is not clipped further
@@ -37,7 +38,7 @@ InputCodes input_codes(const at::Tensor& x, const ActivationQuantSpec& spec);
 // Health of a layer's quantized input, for the metrics; no gradient.
 struct InputHealth {
   std::optional<double> clip_share;  // codes at either end of the range; absent without codes
-  double zero_share = 0;  // zeros among what the product reads
+  double zero_share = 0;             // zeros among what the product reads
 };
 InputHealth input_health(const at::Tensor& x, const at::Tensor& quantized, const LinearSpec& spec);
 

@@ -67,7 +67,9 @@ void RotationSpec::validate(Errors& errors) const {
                kSmallestBlock, ", or 0");
   }
   if (kind == RotationKind::kNone && (block != 0 || signs || of != Rotated::kInput)) {
-    errors.add(block != 0 ? "block" : signs ? "signs" : "of",
+    errors.add(block != 0 ? "block"
+               : signs    ? "signs"
+                          : "of",
                "is set, but there is no rotation; set kind: hadamard or remove it");
   }
   if (!signs && seed != 1) {

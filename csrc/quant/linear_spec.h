@@ -1,8 +1,8 @@
-// What a method does to one linear layer, as plain data: y = (Q_a(x R) * mask) Q_w(W or W R)^T with a
-// rotation R, an activation quantizer Q_a, a sparsity mask and a weight quantizer Q_w. An empty spec
-// is full precision. Torch-free, so that config and the planner see it. Formulas: quant/quantizers/,
-// quant/input_transform.h. A norm is not here: where norms stand is the architecture's choice
-// (model/model_options.h), equal for both twins.
+// What a method does to one linear layer, as plain data: y = (Q_a(x R) * mask) Q_w(W or W R)^T with
+// a rotation R, an activation quantizer Q_a, a sparsity mask and a weight quantizer Q_w. An empty
+// spec is full precision. Torch-free, so that config and the planner see it. Formulas:
+// quant/quantizers/, quant/input_transform.h. A norm is not here: where norms stand is the
+// architecture's choice (model/model_options.h), equal for both twins.
 #pragma once
 
 #include <cstdint>
@@ -32,25 +32,42 @@ enum class Rescale { kNone, kL2 };
 enum class WeightStorage { kLatent, kProjected };
 
 // The part a linear layer plays; quant.layers and parameter groups address layers by it.
-enum class Role { kQkv, kO, kGateUp, kDown, kHead, kHidden, kClassifier };
+// expert: gate, up and down of every expert of a mixture; moe_head, moe_merge: the projections
+// around the experts of a multi-head mixture (2411.16205).
+enum class Role {
+  kQkv,
+  kO,
+  kGateUp,
+  kDown,
+  kExpert,
+  kRouter,
+  kMoeHead,
+  kMoeMerge,
+  kHead,
+  kHidden,
+  kClassifier
+};
+
+// quant.default and the match "*" are for what a method quantizes; these layers are named or left
+// in full precision.
+constexpr bool only_by_name(Role role) { return role == Role::kHead || role == Role::kRouter; }
 
 template <>
 struct EnumNames<WeightScheme> {
-  static constexpr auto table = enum_table<WeightScheme>(
-      {{WeightScheme::kNone, "none"},
-       {WeightScheme::kAbsmean, "absmean"},
-       {WeightScheme::kAbsmedian, "absmedian"},
-       {WeightScheme::kBinary, "binary"}});
+  static constexpr auto table = enum_table<WeightScheme>({{WeightScheme::kNone, "none"},
+                                                          {WeightScheme::kAbsmean, "absmean"},
+                                                          {WeightScheme::kAbsmedian, "absmedian"},
+                                                          {WeightScheme::kBinary, "binary"}});
 };
 template <>
 struct EnumNames<ActivationScheme> {
-  static constexpr auto table = enum_table<ActivationScheme>(
-      {{ActivationScheme::kNone, "none"},
-       {ActivationScheme::kAbsmax, "absmax"},
-       {ActivationScheme::kAbsmean, "absmean"},
-       {ActivationScheme::kFp4, "fp4"},
-       {ActivationScheme::kB1, "b1"},
-       {ActivationScheme::kB1Shifted, "b1_shifted"}});
+  static constexpr auto table =
+      enum_table<ActivationScheme>({{ActivationScheme::kNone, "none"},
+                                    {ActivationScheme::kAbsmax, "absmax"},
+                                    {ActivationScheme::kAbsmean, "absmean"},
+                                    {ActivationScheme::kFp4, "fp4"},
+                                    {ActivationScheme::kB1, "b1"},
+                                    {ActivationScheme::kB1Shifted, "b1_shifted"}});
 };
 template <>
 struct EnumNames<Granularity> {
@@ -71,8 +88,8 @@ struct EnumNames<PartAxis> {
 };
 template <>
 struct EnumNames<Rounding> {
-  static constexpr auto table =
-      enum_table<Rounding>({{Rounding::kNearest, "nearest"}, {Rounding::kStochastic, "stochastic"}});
+  static constexpr auto table = enum_table<Rounding>(
+      {{Rounding::kNearest, "nearest"}, {Rounding::kStochastic, "stochastic"}});
 };
 template <>
 struct EnumNames<RotationKind> {
@@ -86,9 +103,8 @@ struct EnumNames<Rotated> {
 };
 template <>
 struct EnumNames<SparsityKind> {
-  static constexpr auto table = enum_table<SparsityKind>({{SparsityKind::kNone, "none"},
-                                                          {SparsityKind::kTopk, "topk"},
-                                                          {SparsityKind::kNm, "nm"}});
+  static constexpr auto table = enum_table<SparsityKind>(
+      {{SparsityKind::kNone, "none"}, {SparsityKind::kTopk, "topk"}, {SparsityKind::kNm, "nm"}});
 };
 template <>
 struct EnumNames<SparsityGradient> {
@@ -111,6 +127,10 @@ struct EnumNames<Role> {
                                                   {Role::kO, "o"},
                                                   {Role::kGateUp, "gate_up"},
                                                   {Role::kDown, "down"},
+                                                  {Role::kExpert, "expert"},
+                                                  {Role::kRouter, "router"},
+                                                  {Role::kMoeHead, "moe_head"},
+                                                  {Role::kMoeMerge, "moe_merge"},
                                                   {Role::kHead, "head"},
                                                   {Role::kHidden, "hidden"},
                                                   {Role::kClassifier, "classifier"}});
@@ -135,7 +155,7 @@ struct WeightQuantSpec {
 
 struct ActivationQuantSpec {
   ActivationScheme scheme = ActivationScheme::kNone;
-  int64_t bits = 8;  // 2..8; fp4 has 4
+  int64_t bits = 8;                               // 2..8; fp4 has 4
   Granularity granularity = Granularity::kToken;  // token or tensor
   double multiplier = 1.0;                        // of absmean's statistic
   Estimator estimator = Estimator::kSte;
@@ -190,8 +210,9 @@ struct LinearSpec {
   }
   // Equal in all that makes the product's weight, or its input, from the layer's own.
   bool same_weight(const LinearSpec& other) const {
-    return weight == other.weight && (rotation == other.rotation || !(rotation.rotates_weight() ||
-                                                                      other.rotation.rotates_weight()));
+    return weight == other.weight &&
+           (rotation == other.rotation ||
+            !(rotation.rotates_weight() || other.rotation.rotates_weight()));
   }
   bool same_input(const LinearSpec& other) const {
     return activation == other.activation && rotation == other.rotation &&
@@ -218,6 +239,7 @@ struct LayerInfo {
   int64_t block;  // -1 outside the blocks
   int64_t out_features;
   int64_t in_features;
+  bool to_residual = false;  // its output is what a block adds to the residual stream
 };
 
 }  // namespace setun

@@ -70,8 +70,8 @@ const QuantizedWeight& QuantContext::quantized(int64_t layer, const at::Tensor& 
   const uint64_t key = draws_key(state_, layer);
   entry.weight = weight_of(entry.latent, *active.now, key);
   if (active.before != nullptr && !active.before->same_weight(*active.now)) {
-    entry.weight.value = blend(weight_of(entry.latent, *active.before, key).value,
-                               entry.weight.value, active.ramp);
+    entry.weight.value =
+        blend(weight_of(entry.latent, *active.before, key).value, entry.weight.value, active.ramp);
   }
   return entry.weight;
 }
@@ -113,7 +113,7 @@ at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
     }
     shared_ = {x, std::move(output), now, before, ramping};
   }
-  if (collect_input_health_) {
+  if (collect_input_health_ && x.numel() > 0) {
     input_health_[static_cast<std::size_t>(layer)] = input_health(x, shared_.output, now);
   }
   return shared_.output;

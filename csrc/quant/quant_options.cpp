@@ -18,7 +18,8 @@ void check_matches(const std::vector<LayerPatch>& patches, const std::string& ke
                  "), role[first..last], a layer name, or a name with '*'");
     }
     if (patches[i].set == SpecPatch{}) {
-      errors.add(at + ".set", "changes nothing; give weight:, activation:, rotation: or sparsity: keys");
+      errors.add(at + ".set",
+                 "changes nothing; give weight:, activation:, rotation: or sparsity: keys");
     }
   }
 }

@@ -63,7 +63,8 @@ struct SpecPatch {
 
 // match: a role ("down"), a role with a block range ("down[0..3]", both ends included; "qkv[2]"), a
 // layer name
-// ("blocks.3.attn.q"), or a name with '*'. A match that hits no layer is an error.
+// ("blocks.3.attn.q"), or a name with '*', which reaches a router only when it says "router". A
+// match that hits no layer is an error.
 struct LayerPatch {
   std::string match;
   SpecPatch set;
@@ -76,13 +77,13 @@ struct LayerPatch {
 struct QuantPhase {
   StepPoint at;
   StepPoint ramp;
-  std::vector<LayerPatch> layers;  // match "*" reaches every block linear
+  std::vector<LayerPatch> layers;  // match "*" reaches what `default` does
   bool operator==(const QuantPhase&) const = default;
 };
 
 struct QuantOptions {
-  LinearSpec base;  // YAML key `default`: every linear inside the blocks (qkv, o, gate_up, down),
-                    // never the head; of a classifier every linear (hidden, classifier)
+  LinearSpec base;  // YAML key `default`: every linear inside the blocks but routers, never the
+                    // head; of a classifier every linear (hidden, classifier)
   std::vector<LayerPatch> layers;
   std::vector<QuantPhase> phases;
   bool operator==(const QuantOptions&) const = default;

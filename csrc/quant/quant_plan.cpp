@@ -17,13 +17,19 @@ struct Matcher {
   int64_t last = INT64_MAX;
   std::string pattern;
 
+  // Whether a pattern that fits speaks of the head or of routers, and not of everything: "*" and
+  // "blocks.0.*" do not mean the router.
+  bool names(const LayerInfo& layer) const {
+    return layer.role == Role::kRouter ? pattern.find("router") != std::string::npos
+                                       : pattern != "*";
+  }
+
   bool operator()(const LayerInfo& layer) const {
     if (role) {
       const bool anywhere = first == 0 && last == INT64_MAX;
       return layer.role == *role && (anywhere || (layer.block >= first && layer.block <= last));
     }
-    // A bare '*' means the blocks, as `default` does; the head is named or left alone.
-    return wildcard_match(pattern, layer.name) && (pattern != "*" || layer.block >= 0);
+    return wildcard_match(pattern, layer.name) && (!only_by_name(layer.role) || names(layer));
   }
 };
 
@@ -77,7 +83,7 @@ class Specs {
  public:
   Specs(const LinearSpec& base, const std::vector<LayerInfo>& layers) : layers_(layers) {
     for (const LayerInfo& layer : layers) {
-      specs_.push_back(layer.block >= 0 ? base : LinearSpec{});
+      specs_.push_back(only_by_name(layer.role) ? LinearSpec{} : base);
     }
     source_.assign(layers.size(), "default");
   }
@@ -135,10 +141,11 @@ class Specs {
     const int64_t columns = layers_[layer].in_features, rows = layers_[layer].out_features;
     const auto divides = [&](const char* key, int64_t part, int64_t whole, const char* what) {
       if (part > 0 && whole % part != 0) {
-        report_once(source_[layer] + key,
-                    str(part, " does not divide the ", whole, " ", what, " of ", layers_[layer].name,
-                        "; choose a divisor, another granularity for that layer, or another width"),
-                    errors);
+        report_once(
+            source_[layer] + key,
+            str(part, " does not divide the ", whole, " ", what, " of ", layers_[layer].name,
+                "; choose a divisor, another granularity for that layer, or another width"),
+            errors);
       }
     };
     if (weight.scheme != WeightScheme::kNone && weight.granularity == Granularity::kGroup) {
@@ -162,12 +169,13 @@ class Specs {
     }
     const int64_t columns = layers_[layer].in_features, largest = columns & -columns;
     if (largest < kSmallestBlock) {
-      report_once(source_[layer] + ".rotation.kind",
-                  str("the largest power of two that divides the ", columns, " input columns of ",
-                      layers_[layer].name, " is ", largest, ": blocks below ", kSmallestBlock,
-                      " mix too few features to spread an outlier; choose a width that is a multiple "
-                      "of 64, or no rotation for that layer"),
-                  errors);
+      report_once(
+          source_[layer] + ".rotation.kind",
+          str("the largest power of two that divides the ", columns, " input columns of ",
+              layers_[layer].name, " is ", largest, ": blocks below ", kSmallestBlock,
+              " mix too few features to spread an outlier; choose a width that is a multiple "
+              "of 64, or no rotation for that layer"),
+          errors);
     } else if (rotation.block > largest) {
       report_once(source_[layer] + ".rotation.block",
                   str(rotation.block, " does not divide the ", columns, " input columns of ",

@@ -9,8 +9,7 @@
 namespace setun {
 
 at::Tensor rotation_signs(const RotationSpec& spec, int64_t width) {
-  const uint64_t key =
-      random_key(static_cast<uint64_t>(spec.seed), str("rotation.signs.", width));
+  const uint64_t key = random_key(static_cast<uint64_t>(spec.seed), str("rotation.signs.", width));
   at::Tensor signs = at::empty({width}, at::kFloat);
   float* out = signs.mutable_data_ptr<float>();
   for (int64_t i = 0; i < width; ++i) {

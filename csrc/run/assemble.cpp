@@ -101,6 +101,7 @@ AssembledTask assemble_language_model(const RunConfig& config) {
   }
   const LanguageModelTaskOptions options{
       .recompute_blocks = config.run.recompute_blocks,
+      .balance = config.model.moe.balance,
       .eval_batches = config.eval.batches,
       .validation_tokens_per_byte = validation ? tokens_per_byte(data) : 0};
   made.task = std::make_unique<LanguageModelTask>(

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "model/layer_table.h"
+#include "run/mixture_text.h"
 #include "run/plan.h"
 #include "run/run.h"
 
@@ -140,7 +141,10 @@ CheckReport check(const RunConfig& config) {
   std::ostringstream out;
   out << "parameters     " << thousands(size.parameters) << " (embedding "
       << thousands(size.embedding_parameters) << ", quantized "
-      << thousands(size.quantized_parameters) << ")" << unknown_sizes(model) << "\n";
+      << thousands(size.quantized_parameters) << ")"
+      << (model.moe.experts > 0 ? ", active per token " + thousands(size.active_parameters) : "")
+      << unknown_sizes(model) << "\n";
+  out << mixture_text(model);
   out << "packed size    " << human_bytes(size.packed_bytes) << "\n";
   out << "steps          " << thousands(steps) << " x " << thousands(per_step) << " "
       << unit_name(config) << "s = " << thousands(steps * per_step) << "\n";

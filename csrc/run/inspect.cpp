@@ -97,11 +97,10 @@ void inspect(const std::string& path) {
     parameters += item.tensor.numel();
     stored += static_cast<double>(item.tensor.nbytes());
     const auto layer = quantized.find(item.name);
-    packed += layer == quantized.end()
-                  ? 2 * static_cast<double>(item.tensor.numel())
-                  : print_codes(latent_of(item, checkpoint),
-                                specs[static_cast<std::size_t>(layer->second)],
-                                draws_key(state, layer->second));
+    packed += layer == quantized.end() ? 2 * static_cast<double>(item.tensor.numel())
+                                       : print_codes(latent_of(item, checkpoint),
+                                                     specs[static_cast<std::size_t>(layer->second)],
+                                                     draws_key(state, layer->second));
     std::cout << "\n";
   }
   std::cout << thousands(parameters) << " parameters, " << human_bytes(stored)

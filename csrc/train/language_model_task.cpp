@@ -4,6 +4,7 @@
 
 #include "eval/perplexity.h"
 #include "loss/cross_entropy.h"
+#include "model/layer_table.h"
 
 namespace setun {
 
@@ -23,6 +24,7 @@ std::vector<NamedLinear> LanguageModelTask::linears() const { return linear_laye
 
 StepSample LanguageModelTask::sample(int64_t micro_batches) {
   micro_batches_.clear();
+  choices_E_.clear();
   StepSample step;
   for (int64_t i = 0; i < micro_batches; ++i) {
     micro_batches_.push_back(train_->next());
@@ -37,11 +39,36 @@ StepSample LanguageModelTask::sample(int64_t micro_batches) {
 
 MicroBatchLoss LanguageModelTask::loss(int64_t micro_batch, QuantContext& context) {
   const Batch& batch = micro_batches_.at(static_cast<std::size_t>(micro_batch));
+  RouterReport routers;
   const ForwardOptions forward{.documents_BT = batch.documents_BT,
                                .cache = nullptr,
-                               .recompute_blocks = options_.recompute_blocks};
+                               .recompute_blocks = options_.recompute_blocks,
+                               .routers = &routers};
   const at::Tensor logits = model_->forward(batch.tokens_BT, context, forward);
-  return {.sum = cross_entropy_sum(logits, batch.targets_BT).sum};
+  for (std::size_t i = 0; i < routers.counts_E.size(); ++i) {
+    if (i == choices_E_.size()) {
+      choices_E_.push_back(routers.counts_E[i]);
+    } else {
+      choices_E_[i] = choices_E_[i] + routers.counts_E[i];
+    }
+  }
+  const bool balanced = options_.balance > 0 && routers.balance.defined();
+  return {.sum = cross_entropy_sum(logits, batch.targets_BT).sum,
+          .auxiliary = balanced ? routers.balance * options_.balance : at::Tensor()};
+}
+
+void LanguageModelTask::complete(std::vector<LayerRecord>& layers) const {
+  const std::vector<LayerInfo> table = layer_table(model_->options);
+  SETUN_ASSERT(layers.size() == table.size(), layers.size(), " records of ", table.size(),
+               " layers");
+  std::size_t mixture = 0;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (table[i].role == Role::kRouter) {
+      const at::Tensor& choices_E = choices_E_.at(mixture++);
+      layers[i].expert_load =
+          choices_E.max().item<double>() / static_cast<double>(choices_E.sum().item<int64_t>());
+    }
+  }
 }
 
 EvalResult LanguageModelTask::evaluate(QuantContext& context) {

@@ -11,6 +11,7 @@ namespace setun {
 
 struct LanguageModelTaskOptions {
   bool recompute_blocks = false;
+  double balance = 0;                     // factor on the routers' balance loss; 0: not added
   int64_t eval_batches = 0;               // micro-batches of the validation split; 0: all
   double validation_tokens_per_byte = 0;  // 0: unknown, no bits per byte
 };
@@ -26,6 +27,7 @@ class LanguageModelTask : public Task {
   std::vector<NamedLinear> linears() const override;
   StepSample sample(int64_t micro_batches) override;
   MicroBatchLoss loss(int64_t micro_batch, QuantContext& context) override;
+  void complete(std::vector<LayerRecord>& layers) const override;
   bool can_evaluate() const override { return validation_ != nullptr; }
   EvalResult evaluate(QuantContext& context) override;
   LoaderPosition position() const override { return train_->position(); }
@@ -39,6 +41,7 @@ class LanguageModelTask : public Task {
   std::vector<TokenSlice> train_data_;
   LanguageModelTaskOptions options_;
   std::vector<Batch> micro_batches_;
+  std::vector<at::Tensor> choices_E_;  // of the step so far, by block with experts
 };
 
 }  // namespace setun

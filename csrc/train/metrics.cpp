@@ -15,13 +15,14 @@ namespace setun {
 namespace {
 
 const std::vector<std::string> kStepColumns = {
-    "step",   "loss",  "lr",   "weight_decay",      "grad_norm",
-    "tokens", "phase", "ramp", "tokens_per_second", "seconds"};
+    "step",   "loss",  "lr",   "weight_decay",   "grad_norm",
+    "tokens", "phase", "ramp", "auxiliary_loss", "tokens_per_second",
+    "seconds"};
 const std::vector<std::string> kEvalColumns = {"step", "loss", "perplexity", "bits_per_byte",
                                                "accuracy"};
 const std::vector<std::string> kLayerColumns = {
-    "step", "layer", "minus", "zero", "plus", "flip_rate", "scale",
-    "clip_share", "input_zeros", "grad_norm"};
+    "step",  "layer",      "minus",       "zero",      "plus",       "flip_rate",
+    "scale", "clip_share", "input_zeros", "grad_norm", "expert_load"};
 
 constexpr std::string_view kEventPrefix = "events.out.tfevents.";
 
@@ -104,9 +105,17 @@ Metrics::Metrics(const fs::path& run_folder, const MetricsOptions& options, int6
 Metrics::~Metrics() = default;
 
 void Metrics::step(const StepRecord& record) {
-  const std::vector<Cell> cells = {
-      record.step,   record.loss,  record.lr,   record.weight_decay,      record.grad_norm,
-      record.tokens, record.phase, record.ramp, record.tokens_per_second, record.seconds};
+  const std::vector<Cell> cells = {record.step,
+                                   record.loss,
+                                   record.lr,
+                                   record.weight_decay,
+                                   record.grad_norm,
+                                   record.tokens,
+                                   record.phase,
+                                   record.ramp,
+                                   cell(record.auxiliary_loss),
+                                   record.tokens_per_second,
+                                   record.seconds};
   state_->steps.row(cells);
   state_->add_events(kStepColumns, cells,
                      [](const std::string& column) { return "train/" + column; });
@@ -139,7 +148,8 @@ void Metrics::layers(int64_t step, const std::vector<LayerRecord>& records) {
                                      cell(record.scale),
                                      cell(record.clip_share),
                                      cell(record.input_zeros),
-                                     cell(record.grad_norm)};
+                                     cell(record.grad_norm),
+                                     cell(record.expert_load)};
     state_->layers.row(cells);
     state_->add_events(kLayerColumns, cells, [&](const std::string& column) {
       return "layer_" + column + "/" + record.layer;

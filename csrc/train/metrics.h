@@ -20,6 +20,8 @@ struct StepRecord {
   int64_t tokens = 0;  // training tokens, or samples of a classifier, seen
   int64_t phase = 0;
   double ramp = 1;
+  std::optional<double>
+      auxiliary_loss;  // mean of what the task adds to the objective; absent: nothing
   double tokens_per_second = 0,
          seconds = 0;  // times: the only fields that may differ after a resume
 };
@@ -43,6 +45,8 @@ struct LayerRecord {
   std::optional<double> input_zeros;        // zeros among what the product reads
   std::optional<double>
       grad_norm;  // of the latent weight, as the optimizer sees it (after clipping)
+  std::optional<double>
+      expert_load;  // of a router: share of its choices that the busiest expert got
 };
 
 class Metrics {

@@ -12,6 +12,7 @@
 #include "eval/eval_result.h"
 #include "nn/bit_linear.h"
 #include "quant/quant_context.h"
+#include "train/metrics.h"
 
 namespace setun {
 
@@ -43,6 +44,10 @@ struct Task {
   virtual StepSample sample(int64_t micro_batches) = 0;
   // Forward of one of them, with gradients, under context.state().
   virtual MicroBatchLoss loss(int64_t micro_batch, QuantContext& context) = 0;
+
+  // Fills in what only the model knows of its layers in the step's forwards (expert_load). One
+  // record per linear, in the order of linears().
+  virtual void complete(std::vector<LayerRecord>& layers) const { static_cast<void>(layers); }
 
   // False: no validation data.
   virtual bool can_evaluate() const = 0;

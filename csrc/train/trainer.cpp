@@ -95,7 +95,7 @@ void Trainer::train_step() {
   const bool layer_record = due(step_ + 1, options_.metrics.layers_every);
   parts_.context.begin_step(state);
   parts_.context.collect_input_health(layer_record);
-  const double loss = forward_backward(sample);
+  const StepLoss loss = forward_backward(sample);
   // 3. Gradients of the latent weights: each estimator once per step.
   parts_.context.backward_to_latents();
   projected_.backward_to_latents();
@@ -103,16 +103,18 @@ void Trainer::train_step() {
   std::vector<LayerRecord> layers;
   if (layer_record) {
     layers = layer_metrics_.measure(parts_.context, linears_);
+    parts_.task.complete(layers);
   }
   // 4. Update.
-  update(loss, state);
+  update(loss.loss, state);
   step_ += 1;
   projected_.project(state_at(step_));
   tokens_ += sample.samples;
-  last_loss_ = loss;
+  last_loss_ = loss.loss;
+  last_auxiliary_ = loss.auxiliary;
   const double seconds = seconds_since(start);
-  interval_ = {interval_.loss_sum + loss, interval_.steps + 1, interval_.tokens + sample.samples,
-               interval_.seconds + seconds};
+  interval_ = {interval_.loss_sum + loss.loss, interval_.auxiliary_sum + loss.auxiliary.value_or(0),
+               interval_.steps + 1, interval_.tokens + sample.samples, interval_.seconds + seconds};
   train_seconds_ += seconds;
   process_tokens_ += sample.samples;
   if (layer_record) {
@@ -121,19 +123,22 @@ void Trainer::train_step() {
   after_step(state);
 }
 
-double Trainer::forward_backward(const StepSample& sample) {
+Trainer::StepLoss Trainer::forward_backward(const StepSample& sample) {
   const auto valid = static_cast<double>(sample.valid_targets);
+  const auto micro_batches = static_cast<double>(options_.run.accumulate);
   double loss_sum = 0;
+  std::optional<double> auxiliary;
   for (int64_t i = 0; i < options_.run.accumulate; ++i) {
     const MicroBatchLoss loss = parts_.task.loss(i, parts_.context);
     loss_sum += loss.sum.item<double>();
     at::Tensor objective = loss.sum / valid;
     if (loss.auxiliary.defined()) {
-      objective = objective + loss.auxiliary / static_cast<double>(options_.run.accumulate);
+      objective = objective + loss.auxiliary / micro_batches;
+      auxiliary = auxiliary.value_or(0) + loss.auxiliary.item<double>() / micro_batches;
     }
     objective.backward();
   }
-  return loss_sum / valid;
+  return {.loss = loss_sum / valid, .auxiliary = auxiliary};
 }
 
 void Trainer::update(double loss, const StepState& state) {
@@ -181,6 +186,8 @@ void Trainer::after_step(const StepState& state) {
         .tokens = tokens_,
         .phase = state.phase,
         .ramp = state.ramp,
+        .auxiliary_loss =
+            last_auxiliary_ ? std::optional(interval_.auxiliary_sum / steps) : std::nullopt,
         .tokens_per_second = static_cast<double>(interval_.tokens) / interval_.seconds,
         .seconds = train_seconds_};
     parts_.metrics.step(record);
@@ -195,6 +202,7 @@ void Trainer::after_step(const StepState& state) {
        .tokens = tokens_,
        .phase = state.phase,
        .ramp = state.ramp,
+       .auxiliary_loss = last_auxiliary_,
        .tokens_per_second = static_cast<double>(process_tokens_) / train_seconds_,
        .seconds = train_seconds_});
   const double best_before = best_loss_;
@@ -254,6 +262,7 @@ void Trainer::save() {
   checkpoint.optimizer = optimizer_tensors();
   checkpoint.metrics = layer_metrics_.state();
   checkpoint.extra = {{"interval.loss_sum", exact_text(interval_.loss_sum)},
+                      {"interval.auxiliary_sum", exact_text(interval_.auxiliary_sum)},
                       {"interval.steps", std::to_string(interval_.steps)},
                       {"last.loss", exact_text(last_loss_)},
                       {"last.grad_norm", exact_text(last_grad_norm_)},
@@ -281,6 +290,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   last_saved_step_ = step_;
   const ScalarReader scalars(checkpoint.extra);
   interval_.loss_sum = scalars.real("interval.loss_sum");
+  interval_.auxiliary_sum = scalars.real("interval.auxiliary_sum");
   interval_.steps = scalars.integer("interval.steps");
   last_loss_ = scalars.real("last.loss");
   last_grad_norm_ = scalars.real("last.grad_norm");

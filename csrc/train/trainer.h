@@ -67,14 +67,21 @@ class Trainer {
   struct Interval {  // since the last metrics record; saved, so that a resumed run logs the same
                      // means
     double loss_sum = 0;
+    double auxiliary_sum = 0;
     int64_t steps = 0;
     int64_t tokens = 0;  // of this process, for rates only
     double seconds = 0;
   };
 
+  // Of one step. The auxiliary is the term that the task adds to the objective; absent: none.
+  struct StepLoss {
+    double loss = 0;
+    std::optional<double> auxiliary;
+  };
+
   StepState state_at(int64_t step) const;
   void train_step();
-  double forward_backward(const StepSample& sample);
+  StepLoss forward_backward(const StepSample& sample);
   void update(double loss, const StepState& state);
   void reject_non_finite(double loss) const;
   void after_step(const StepState& state);
@@ -90,6 +97,7 @@ class Trainer {
   int64_t step_ = 0;    // optimizer steps done
   int64_t tokens_ = 0;  // training tokens seen
   double last_loss_ = 0;
+  std::optional<double> last_auxiliary_;
   double last_grad_norm_ = 0;
   Interval interval_;
   double best_loss_ = -1;

@@ -1,11 +1,14 @@
 // The fragments in configs/ decode on their own, and each says what its name promises.
 #include "config/bad_configs.h"
 #include "config/config.h"
+#include "model/mixture_cost.h"
 #include "run/run.h"
 #include "support/catch.h"
 
 namespace setun {
 namespace {
+
+using Catch::Matchers::Contains;
 
 const std::filesystem::path kConfigs = SETUN_SOURCE_DIR "/configs";
 
@@ -60,6 +63,43 @@ TEST_CASE("quantization fragments write every field, so that one replaces anothe
   CHECK(with_fragments("quant/b158_row, quant/b158").quant == tensor);
   CHECK_FALSE(with_fragments("quant/b158_g128, quant/none").quant.base.quantizes());
   CHECK(with_fragments("quant/none").quant == QuantOptions{});
+}
+
+TEST_CASE("the paper's mixtures cost as many multiplications as its SMoE", "[config]") {
+  // 2411.16205 section 3: experts, active, heads, width; parameters of the mixtures in millions.
+  const MoeOptions expected[] = {
+      {8, 1, 1, 2048}, {16, 2, 1, 1024}, {40, 2, 2, 768}, {96, 3, 3, 512}};
+  const char* names[] = {"smoe", "finegrained", "h2", "h3"};
+  for (int i = 0; i < 4; ++i) {
+    const RunConfig config = with_fragments("model/mhmoe_paper_" + std::string(names[i]));
+    INFO(names[i]);
+    CHECK(config.model.moe == expected[i]);
+    CHECK(mixture_cost(config.model).multiplications == 1.0);
+    CHECK(mixture_cost(config.model).parameters == Approx(8).epsilon(0.04));
+    RunConfig dense = with_fragments("model/mhmoe_paper_dense");
+    dense.model.moe = expected[i];
+    CHECK(dense.model == config.model);
+  }
+}
+
+TEST_CASE("config check says what a mixture costs and where it would cost the same", "[config]") {
+  const auto table = [](const char* fragment) {
+    return run::check(with_fragments(fragment)).table;
+  };
+  const std::string h3 = table("model/mhmoe_paper_h3"), smoe = table("model/mhmoe_paper_smoe");
+  CHECK_THAT(h3,
+             Contains("mixture        6 of 12 blocks: 96 experts of width 512, 3 active for each "
+                      "of 3 sub-tokens; of the dense FFN (2048): parameters x 8.25, "
+                      "multiplications per token x 1.00\n"));
+  CHECK_THAT(h3,
+             Contains("parity         multiplications of the dense FFN at expert_ffn 512.00, and "
+                      "its parameters at 9.00 experts of that width\n"));
+  CHECK_THAT(smoe,
+             Contains("mixture        6 of 12 blocks: 8 experts of width 2048, 1 active; of the "
+                      "dense FFN (2048): parameters x 8.00, multiplications per token x 1.00\n"));
+  CHECK_THAT(smoe, !Contains("parity"));
+  CHECK_THAT(smoe, Contains("active per token "));
+  CHECK_THAT(table("model/mhmoe_paper_dense"), !Contains("mixture") && !Contains("active"));
 }
 
 TEST_CASE("schedule fragments are what they are named", "[config]") {

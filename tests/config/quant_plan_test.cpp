@@ -1,6 +1,8 @@
 // Which layers a `match` reaches, in what order patches count, and when phases and ramps hold.
 #include "quant/quant_plan.h"
 
+#include <algorithm>
+
 #include "model/layer_table.h"
 #include "support/catch.h"
 
@@ -81,6 +83,48 @@ TEST_CASE("a match is a role, blocks of a role, a name, or a pattern", "[quant]"
   CHECK(reached("blocks.0.*").size() == 7);
   CHECK(reached("*.q").size() == 4);
   CHECK(reached("*").size() == 28);
+}
+
+TEST_CASE("default, '*' and patterns leave routers alone until they are named", "[quant]") {
+  ModelOptions model{.vocab_size = 300, .hidden = 64, .layers = 2, .heads = 4, .ffn = 96};
+  model.moe = {.experts = 3, .active = 2, .heads = 2};
+  const auto quantized = [&](const QuantOptions& options) {
+    Errors errors;
+    const QuantPlan plan = resolve_quant_plan(options, layer_table(model), 100, errors);
+    CHECK(errors.empty());
+    Names names;
+    for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+      if (plan.phases.back().specs[i].quantizes()) {
+        names.push_back(plan.layers[i].name);
+      }
+    }
+    return names;
+  };
+  const auto with_patch = [&](const std::string& match) {
+    SpecPatch ternary;
+    ternary.weight.scheme = WeightScheme::kAbsmean;
+    return quantized({.base = {}, .layers = {{match, ternary}}, .phases = {}});
+  };
+  const std::string router = "blocks.1.ffn.router";
+  const std::size_t others = 7 + 4 + 1 + 9 + 1;  // dense block; attention, head, experts, merge
+  const auto has_router = [&](const Names& names) {
+    return std::find(names.begin(), names.end(), router) != names.end();
+  };
+  for (const Names& names :
+       {quantized({.base = kTernary, .layers = {}, .phases = {}}), with_patch("*")}) {
+    CHECK(names.size() == others);
+    CHECK_FALSE(has_router(names));
+  }
+  CHECK(with_patch("blocks.1.*").size() == others - 7);
+  CHECK_FALSE(has_router(with_patch("blocks.1.ffn.*")));
+  for (const char* match : {"router", "router[1]", "blocks.1.ffn.router", "*.router"}) {
+    INFO(match);
+    CHECK(with_patch(match) == Names{router});
+  }
+  CHECK(with_patch("expert").size() == 9);
+  CHECK(with_patch("*.experts.*.down").size() == 3);
+  CHECK(with_patch("moe_head") == Names{"blocks.1.ffn.head"});
+  CHECK(with_patch("moe_merge[0..1]") == Names{"blocks.1.ffn.merge"});
 }
 
 TEST_CASE("later patches win, and keep what they do not name", "[quant]") {

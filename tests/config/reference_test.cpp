@@ -29,7 +29,8 @@ TEST_CASE("the reference names every key with its default", "[config]") {
   const std::string text = config::reference_markdown();
   check_named(config::to_tree(RunConfig{}), "", text);
   CHECK(text.find("| `optim.beta2` | number | `0.95` | ") != std::string::npos);
-  CHECK(text.find("| `quant.phases[].layers[].set.weight.scheme` | none, absmean, absmedian, binary |") !=
+  CHECK(text.find(
+            "| `quant.phases[].layers[].set.weight.scheme` | none, absmean, absmedian, binary |") !=
         std::string::npos);
 }
 

@@ -57,6 +57,7 @@ void add_gaussian_adapters(Adapters& adapters);
 void add_glu_adapters(Adapters& adapters);
 void add_loss_adapters(Adapters& adapters);
 void add_low_bit_adapters(Adapters& adapters);
+void add_mixture_adapters(Adapters& adapters);
 void add_optimizer_adapters(Adapters& adapters);
 void add_schedule_adapters(Adapters& adapters);
 void add_quantizer_adapters(Adapters& adapters);

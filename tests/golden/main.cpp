@@ -24,6 +24,7 @@ Adapters all_adapters() {
   add_glu_adapters(adapters);
   add_loss_adapters(adapters);
   add_low_bit_adapters(adapters);
+  add_mixture_adapters(adapters);
   add_optimizer_adapters(adapters);
   add_schedule_adapters(adapters);
   add_quantizer_adapters(adapters);

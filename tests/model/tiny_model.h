@@ -28,6 +28,13 @@ inline std::vector<std::pair<NormPlacement, std::string_view>> decoder_placement
   return placements;
 }
 
+// The second block of tiny_options with five experts, two of them active.
+inline ModelOptions tiny_mixture(int64_t heads) {
+  ModelOptions options = tiny_options();
+  options.moe = {.experts = 5, .active = 2, .heads = heads, .expert_ffn = 24};
+  return options;
+}
+
 inline LinearSpec ternary_spec() {
   LinearSpec spec;
   spec.weight.scheme = WeightScheme::kAbsmean;
@@ -35,11 +42,11 @@ inline LinearSpec ternary_spec() {
   return spec;
 }
 
-// One phase; `spec` inside the blocks, full precision in the head.
+// One phase; `spec` inside the blocks, full precision in the head and in routers.
 inline QuantPlan uniform_plan(const ModelOptions& options, const LinearSpec& spec) {
   QuantPlan plan{.layers = layer_table(options), .phases = {{}}};
   for (const LayerInfo& layer : plan.layers) {
-    plan.phases[0].specs.push_back(layer.role == Role::kHead ? LinearSpec{} : spec);
+    plan.phases[0].specs.push_back(only_by_name(layer.role) ? LinearSpec{} : spec);
   }
   return plan;
 }

@@ -1,5 +1,5 @@
-// Every quantization fragment makes another training run of the same recipe: a method whose keys were
-// ignored would repeat the losses of b158, or of full precision.
+// Every quantization fragment makes another training run of the same recipe: a method whose keys
+// were ignored would repeat the losses of b158, or of full precision.
 #include <map>
 
 #include "config/config.h"
@@ -21,8 +21,8 @@ double loss_with(const std::string& fragment, const test::TempDir& folder) {
   test::write_text(folder / (fragment + ".yaml"),
                    "include: [model/tiny, quant/" + fragment +
                        ", data/bytes, optim/adamw]\nrun: {steps: 12}\ndata: {text: t}\n");
-  const auto recipe = config::load_recipe(
-      folder / (fragment + ".yaml"), test::tiny_overrides(folder / "tiny.txt", place, kSteps));
+  const auto recipe = config::load_recipe(folder / (fragment + ".yaml"),
+                                          test::tiny_overrides(folder / "tiny.txt", place, kSteps));
   return run::train(recipe.config, config::emit_yaml(recipe.config, /*full=*/true)).train_loss;
 }
 

@@ -33,6 +33,7 @@ StepRecord step_record(int64_t step) {
           .tokens = step * 1000,
           .phase = 1,
           .ramp = 0.75,
+          .auxiliary_loss = 0.0125,
           .tokens_per_second = 12345.678,
           .seconds = 0.5 * static_cast<double>(step)};
 }
@@ -42,7 +43,8 @@ void record_steps(Metrics& metrics, int64_t first, int64_t last) {
     metrics.step(step_record(step));
     metrics.eval({.step = step, .loss = 2.5, .perplexity = 12.25, .bits_per_byte = 1.5});
     metrics.layers(step, {{.layer = "blocks.0.attn.q", .minus = 0.25, .zero = 0.5, .plus = 0.25},
-                          {.layer = "head", .grad_norm = 0.125}});
+                          {.layer = "head", .grad_norm = 0.125},
+                          {.layer = "blocks.0.ffn.router", .expert_load = 0.75}});
   }
 }
 
@@ -88,17 +90,20 @@ TEST_CASE("every field of a record stands in JSONL and CSV under its name", "[me
   CHECK(json.at("ramp").get<double>() == expected.ramp);
   CHECK(json.at("tokens_per_second").get<double>() == expected.tokens_per_second);
   CHECK(json.at("seconds").get<double>() == expected.seconds);
-  CHECK(json.size() == 10);
+  CHECK(json.at("auxiliary_loss").get<double>() == 0.0125);
+  CHECK(json.size() == 11);
 
   const auto csv = lines_of(run / "metrics.csv");
   REQUIRE(csv.size() == 4);
   CHECK(csv[0] ==
-        "step,loss,lr,weight_decay,grad_norm,tokens,phase,ramp,tokens_per_second,seconds");
-  CHECK(csv[3] == "3,0.3333333333333333,0.1,0.05,1e-300,3000,1,0.75,12345.678,1.5");
+        "step,loss,lr,weight_decay,grad_norm,tokens,phase,ramp,auxiliary_loss,tokens_per_second,"
+        "seconds");
+  CHECK(csv[3] == "3,0.3333333333333333,0.1,0.05,1e-300,3000,1,0.75,0.0125,12345.678,1.5");
   CHECK(lines_of(run / "eval.csv") == std::vector<std::string>{"step,loss,perplexity,bits_per_byte",
                                                                "1,2.5,12.25,1.5", "2,2.5,12.25,1.5",
                                                                "3,2.5,12.25,1.5"});
-  CHECK(lines_of(run / "layers.csv").at(2) == "1,head,,,,,,,0.125");
+  CHECK(lines_of(run / "layers.csv").at(2) == "1,head,,,,,,,0.125,");
+  CHECK(lines_of(run / "layers.csv").at(3) == "1,blocks.0.ffn.router,,,,,,,,0.75");
   const auto layer = nlohmann::json::parse(lines_of(run / "layers.jsonl").at(0));
   CHECK(layer.at("layer") == "blocks.0.attn.q");
   CHECK(layer.at("zero") == 0.5);

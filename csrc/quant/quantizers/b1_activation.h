@@ -1,5 +1,5 @@
-// The two activation forms of BitNet b1 (2310.11453 eq. 4-6), which scale and clip but do not round.
-// Kept for fidelity: the later 8-bit absmax quantizer replaces them in every newer method.
+// The two activation forms of BitNet b1 (2310.11453 eq. 4-6), which scale and clip but do not
+// round. Kept for fidelity: the later 8-bit absmax quantizer replaces them in every newer method.
 #pragma once
 
 #include <ATen/core/Tensor.h>

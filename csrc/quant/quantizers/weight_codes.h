@@ -1,6 +1,6 @@
-// Ternary and binary codes of a weight with one scale per tensor, row, group of columns or equal part
-// of the matrix: ops::quantize_absmean and its kin have the formulas, this file says what shares a
-// scale. No rotation and no blending here (quant/fake_quantize.h).
+// Ternary and binary codes of a weight with one scale per tensor, row, group of columns or equal
+// part of the matrix: ops::quantize_absmean and its kin have the formulas, this file says what
+// shares a scale. No rotation and no blending here (quant/fake_quantize.h).
 #pragma once
 
 #include "quant/linear_spec.h"
