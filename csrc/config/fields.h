@@ -252,10 +252,24 @@ void visit_fields(V& v, Is<QuantPhase> auto& o) {
 }
 
 template <class V>
+void visit_fields(V& v, Is<AttentionQuantOptions> auto& o) {
+  v("key_bits", o.key_bits, "of keys, after the rotation: 2 to 8; 0: full precision");
+  v("value_bits", o.value_bits, "of values: 2 to 8; 0: full precision");
+  v("query_bits", o.query_bits, "of queries, after the rotation: 2 to 8; 0: full precision");
+  v("first_token_bits", o.first_token_bits,
+    "of the quantized keys and values of the first token of each sequence (document, with packing "
+    "isolate): at least key_bits and value_bits; 0: full precision");
+  v("scheme", o.scheme, "symmetric (absolute maximum) or asymmetric (minimum and range)");
+  v("from", o.from, "first step that quantizes; a checkpoint is evaluated as its step says");
+  v("eps", o.eps, "smallest absolute maximum, or range, of a token's head");
+}
+
+template <class V>
 void visit_fields(V& v, Is<QuantOptions> auto& o) {
   v("default", o.base, "every linear inside the blocks, or of a classifier; never the head");
   v("layers", o.layers, "ordered patches, later wins");
   v("phases", o.phases, "changes during the run");
+  v("attention", o.attention, "heads of attention in every block, one scale per token and head");
 }
 
 template <class V>

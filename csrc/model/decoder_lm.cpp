@@ -77,6 +77,24 @@ void report_routers(const std::vector<BlockOutput>& mixtures, RouterReport& repo
   }
 }
 
+// bool [B or 1, T]: where a sequence begins, or with documents each of them; undefined where no
+// token of the call does.
+at::Tensor first_tokens(const ForwardOptions& options, int64_t length, int64_t cached,
+                        at::TensorOptions like) {
+  if (cached > 0) {
+    return {};
+  }
+  const at::Tensor& documents = options.documents_BT;
+  const int64_t rows = documents.defined() ? documents.size(0) : 1;
+  at::Tensor first = at::zeros({rows, length}, like.dtype(at::kBool));
+  first.select(1, 0).fill_(true);
+  if (documents.defined()) {
+    first.narrow(1, 1, length - 1)
+        .copy_(documents.narrow(1, 1, length - 1).ne(documents.narrow(1, 0, length - 1)));
+  }
+  return first;
+}
+
 }  // namespace
 
 DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType compute_in)
@@ -118,6 +136,9 @@ at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& con
       .rope = make_rope(cached, length, options.resolved_head_dim(), options.rope_base),
       .mask_BTS =
           attention_mask(forward_options, length, cached, tokens_BT.options().dtype(compute)),
+      .first_BT = context.attention().quantizes()
+                      ? first_tokens(forward_options, length, cached, tokens_BT.options())
+                      : at::Tensor(),
       .cache = cache};
 
   const bool recompute = forward_options.recompute_blocks && c10::GradMode::is_enabled();

@@ -253,4 +253,14 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
   return size;
 }
 
+int64_t kv_cache_bytes(const ModelOptions& options, const AttentionQuantOptions& attention) {
+  const int64_t dim = options.resolved_head_dim();
+  const int64_t fp32_per_head = attention.scheme == HeadScheme::kAsymmetric ? 2 : 1;
+  const auto head_bytes = [&](int64_t bits) {
+    return bits == 0 ? 2 * dim : (dim * bits + 7) / 8 + 4 * fp32_per_head;
+  };
+  return options.layers * options.resolved_kv_heads() *
+         (head_bytes(attention.key_bits) + head_bytes(attention.value_bits));
+}
+
 }  // namespace setun

@@ -37,4 +37,9 @@ SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, i
 SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t vectors,
                             double activation_bytes);
 
+// Bytes of one token's packed keys and values over all blocks: codes at their bits, padded to whole
+// bytes a head, and an fp32 scale (asymmetric: and a minimum) for each; 2 bytes a number where the
+// bits are 0. A sequence's first token takes more when it is exempt.
+int64_t kv_cache_bytes(const ModelOptions& options, const AttentionQuantOptions& attention);
+
 }  // namespace setun

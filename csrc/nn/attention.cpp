@@ -1,12 +1,14 @@
 // softmax(q k^T / sqrt(head_dim) + mask) v per head, key and value heads shared by heads / kv_heads
-// query heads (GQA, 2305.13245). q and k are rotated; the score product and the softmax are
-// LibTorch's flash kernel, so [T, T] is never made.
+// query heads (GQA, 2305.13245). q and k are rotated, then all three quantized when the context says
+// so; the score product and the softmax are LibTorch's flash kernel, so [T, T] is never made.
 #include "nn/attention.h"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include <algorithm>
+
+#include "quant/attention_quant.h"
 
 namespace setun {
 namespace {
@@ -62,9 +64,14 @@ at::Tensor AttentionImpl::forward(const at::Tensor& x_BTD, QuantContext& context
   const auto split_heads = [&](const at::Tensor& y, int64_t heads) {
     return y.view({batch, length, heads, options.head_dim}).transpose(1, 2);
   };
-  const at::Tensor query = apply_rope(split_heads(q(x_BTD, context), options.heads), inputs.rope);
+  at::Tensor query = apply_rope(split_heads(q(x_BTD, context), options.heads), inputs.rope);
   at::Tensor key = apply_rope(split_heads(k(x_BTD, context), options.kv_heads), inputs.rope);
   at::Tensor value = split_heads(v(x_BTD, context), options.kv_heads);
+  const AttentionQuantOptions& quant = context.attention();
+  // A first token's query meets its own key alone, so that its precision changes nothing.
+  query = fake_quantize_heads(query, quant.query_bits, {}, quant);
+  key = fake_quantize_heads(key, quant.key_bits, inputs.first_BT, quant);
+  value = fake_quantize_heads(value, quant.value_bits, inputs.first_BT, quant);
   if (inputs.cache != nullptr) {
     std::tie(key, value) = inputs.cache->extend(options.block, key, value);
   }

@@ -12,7 +12,7 @@
 namespace setun {
 
 // Keys and values of every block, [B, kv_heads, capacity, head_dim], of which the first `length`
-// positions are filled. The capacity doubles when it is full, so a token costs a copy of itself and
+// positions are filled; after fake quantization, where there is one. The capacity doubles when it is full, so a token costs a copy of itself and
 // not of everything before it. For use without gradients.
 struct KvCache {
   std::vector<at::Tensor> keys;
@@ -31,6 +31,9 @@ struct AttentionInputs {
   // Added to the scores, [B or 1, 1, T, cached + T] in the compute dtype: 0 or -inf. Undefined:
   // causal, or a single token.
   at::Tensor mask_BTS;
+  // bool [B or 1, T]: tokens that begin a sequence or document, whose keys and values low-bit
+  // attention exempts. Undefined: none of this call.
+  at::Tensor first_BT;
   KvCache* cache = nullptr;
 };
 

@@ -52,6 +52,11 @@ QuantContext::ActiveSpec QuantContext::spec(int64_t layer) const {
   return {now, ramping ? &plan_.phases[phase - 1].specs[index] : nullptr, state_.ramp};
 }
 
+const AttentionQuantOptions& QuantContext::attention() const {
+  static const AttentionQuantOptions full_precision;
+  return state_.step >= plan_.attention_from ? plan_.attention : full_precision;
+}
+
 const QuantizedWeight& QuantContext::quantized(int64_t layer, const at::Tensor& latent_OI) {
   Entry& entry = entries_[static_cast<std::size_t>(layer)];
   if (entry.ready) {

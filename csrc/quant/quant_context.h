@@ -35,6 +35,9 @@ class QuantContext {
   };
   ActiveSpec spec(int64_t layer) const;
 
+  // How the heads of attention are quantized now: nothing before the plan's attention_from.
+  const AttentionQuantOptions& attention() const;
+
   // The weight to multiply with: the parameter itself when the layer's spec leaves weights alone or
   // holds projected weights, else the step's value (a leaf that requires grad when grad mode is on
   // and the latent does). Quantizes on first use.

@@ -95,6 +95,9 @@ void QuantOptions::validate(Errors& errors) const {
     }
     check_matches(phases[i].layers, at + ".layers", errors);
   }
+  Errors attention_errors;
+  attention.validate(attention_errors);
+  errors.add_all("attention", attention_errors);
 }
 
 }  // namespace setun

@@ -1,6 +1,6 @@
-// The `quant` section: a default spec, ordered layer patches (later wins), and phases that change
-// specs during a run. Torch-free. quant/quant_plan.h turns it into one LinearSpec per layer and
-// phase before training starts.
+// The `quant` section: a default spec, ordered layer patches (later wins), phases that change specs
+// during a run, and attention's heads. Torch-free. quant/quant_plan.h turns it into one LinearSpec
+// per layer and phase before training starts.
 #pragma once
 
 #include <optional>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/step_point.h"
+#include "quant/attention_quant_options.h"
 #include "quant/linear_spec.h"
 
 namespace setun {
@@ -86,6 +87,7 @@ struct QuantOptions {
                     // head; of a classifier every linear (hidden, classifier)
   std::vector<LayerPatch> layers;
   std::vector<QuantPhase> phases;
+  AttentionQuantOptions attention = {};
   bool operator==(const QuantOptions&) const = default;
   void validate(Errors& errors) const;
 };

@@ -287,6 +287,12 @@ QuantPlan resolve_quant_plan(const QuantOptions& options, std::vector<LayerInfo>
   }
   check_storage(plan, errors);
   check_ramps(plan, errors);
+  plan.attention = options.attention;
+  plan.attention_from = options.attention.from.resolve(total_steps);
+  if (plan.attention.quantizes() && total_steps > 0 && plan.attention_from >= total_steps) {
+    errors.add("attention.from", "is step ", plan.attention_from, ", but the run has ", total_steps,
+               " steps, so nothing would be quantized");
+  }
   return plan;
 }
 

@@ -17,6 +17,8 @@ struct QuantPlan {
   };
   std::vector<LayerInfo> layers;
   std::vector<Phase> phases;  // first_step rises strictly; phases[0].first_step == 0
+  AttentionQuantOptions attention = {};
+  int64_t attention_from = 0;  // attention.from as a step
 
   int64_t phase_at(int64_t step) const;
   double ramp_at(int64_t step) const;                  // lambda in (0, 1]

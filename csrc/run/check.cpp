@@ -114,6 +114,24 @@ void add_phases(std::ostringstream& out, const QuantPlan& plan) {
   }
 }
 
+// "attention      keys 4 bit, values 4 bit (first token 8 bit), symmetric, from step 0".
+void add_attention(std::ostringstream& out, const ModelOptions& model, const QuantPlan& plan) {
+  const AttentionQuantOptions& attention = plan.attention;
+  if (!attention.quantizes()) {
+    return;
+  }
+  const auto bits = [](int64_t count) {
+    return count == 0 ? std::string("full precision") : std::to_string(count) + " bit";
+  };
+  out << "attention      keys " << bits(attention.key_bits) << ", values "
+      << bits(attention.value_bits) << " (first token " << bits(attention.first_token_bits)
+      << "), queries " << bits(attention.query_bits) << ", " << enum_name(attention.scheme)
+      << ", from step " << plan.attention_from << "\n";
+  out << "kv cache       " << thousands(kv_cache_bytes(model, attention))
+      << " bytes a token, packed (full precision: " << thousands(kv_cache_bytes(model, {}))
+      << ")\n";
+}
+
 }  // namespace
 
 CheckReport check(const RunConfig& config) {
@@ -159,6 +177,7 @@ CheckReport check(const RunConfig& config) {
     }
   }
   out << "\n";
+  add_attention(out, model, plan);
   add_phases(out, plan);
   report.table = out.str();
   return report;

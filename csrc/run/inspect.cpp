@@ -106,6 +106,10 @@ void inspect(const std::string& path) {
   std::cout << thousands(parameters) << " parameters, " << human_bytes(stored)
             << " stored, packed size " << human_bytes(packed)
             << " (2 bits a ternary weight, 1 a binary, 2 bytes any other)\n";
+  if (plan.attention.quantizes()) {
+    std::cout << "kv cache " << thousands(kv_cache_bytes(config.model, plan.attention))
+              << " bytes a token, packed, from step " << plan.attention_from << " on\n";
+  }
 }
 
 }  // namespace setun::run

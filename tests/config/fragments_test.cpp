@@ -63,6 +63,37 @@ TEST_CASE("quantization fragments write every field, so that one replaces anothe
   CHECK(with_fragments("quant/b158_row, quant/b158").quant == tensor);
   CHECK_FALSE(with_fragments("quant/b158_g128, quant/none").quant.base.quantizes());
   CHECK(with_fragments("quant/none").quant == QuantOptions{});
+  CHECK(with_fragments("quant/kv3_q4, quant/none").quant == QuantOptions{});
+  CHECK(with_fragments("quant/kv3_q4, quant/kv4").quant == with_fragments("quant/kv4").quant);
+}
+
+TEST_CASE("attention fragments lie over linear ones and change nothing else", "[config]") {
+  QuantOptions expected = with_fragments("quant/b158").quant;
+  expected.attention = {.key_bits = 4, .value_bits = 4, .first_token_bits = 8};
+  CHECK(with_fragments("quant/b158, quant/kv4").quant == expected);
+  CHECK(with_fragments("quant/kv4, quant/b158").quant == expected);
+  expected.attention = {.key_bits = 8, .value_bits = 8, .first_token_bits = 8};
+  CHECK(with_fragments("quant/b158, quant/kv8").quant == expected);
+  expected.attention = {.key_bits = 3, .value_bits = 3, .query_bits = 4, .first_token_bits = 4};
+  CHECK(with_fragments("quant/b158, quant/kv3_q4").quant == expected);
+}
+
+TEST_CASE("the table of a run names attention's bits and what its cache takes", "[config]") {
+  RunConfig config = with_fragments("quant/kv3_q4");
+  config.model.layers = 3;
+  config.model.hidden = 80;
+  config.model.heads = 4;
+  config.model.kv_heads = 2;  // 3 x 2 pairs of heads of 20: 8 bytes of codes and a scale each
+  config.quant.attention.from = StepPoint::fraction(0.5);
+  const std::string table = run::check(config).table;
+  CHECK_THAT(table, Catch::Contains("keys 3 bit, values 3 bit (first token 4 bit), queries 4 bit, "
+                                    "symmetric, from step 50\n") &&
+                        Catch::Contains("144 bytes a token, packed (full precision: 480)"));
+  config.quant.attention.scheme = HeadScheme::kAsymmetric;
+  config.quant.attention.value_bits = 0;
+  CHECK_THAT(run::check(config).table, Catch::Contains("336 bytes a token"));
+  config.quant.attention = {};
+  CHECK_THAT(run::check(config).table, !Catch::Contains("attention      "));
 }
 
 TEST_CASE("the paper's mixtures cost as many multiplications as its SMoE", "[config]") {

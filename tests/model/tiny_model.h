@@ -43,8 +43,9 @@ inline LinearSpec ternary_spec() {
 }
 
 // One phase; `spec` inside the blocks, full precision in the head and in routers.
-inline QuantPlan uniform_plan(const ModelOptions& options, const LinearSpec& spec) {
-  QuantPlan plan{.layers = layer_table(options), .phases = {{}}};
+inline QuantPlan uniform_plan(const ModelOptions& options, const LinearSpec& spec,
+                              const AttentionQuantOptions& attention = {}) {
+  QuantPlan plan{.layers = layer_table(options), .phases = {{}}, .attention = attention};
   for (const LayerInfo& layer : plan.layers) {
     plan.phases[0].specs.push_back(only_by_name(layer.role) ? LinearSpec{} : spec);
   }
@@ -53,8 +54,9 @@ inline QuantPlan uniform_plan(const ModelOptions& options, const LinearSpec& spe
 
 struct TinyModel {
   explicit TinyModel(const ModelOptions& options, const LinearSpec& spec = {}, uint64_t seed = 1,
-                     at::ScalarType compute = at::kFloat)
-      : model(options, compute), context(uniform_plan(options, spec)) {
+                     at::ScalarType compute = at::kFloat,
+                     const AttentionQuantOptions& attention = {})
+      : model(options, compute), context(uniform_plan(options, spec, attention)) {
     initialise(model, seed);
     context.begin_step({});
   }

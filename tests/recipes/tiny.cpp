@@ -42,6 +42,7 @@ std::vector<std::string> tiny_overrides(const std::filesystem::path& text,
           "data.tokenizer.vocab_size=300",
           "data.context=32",
           "data.batch=2",
+          "quant.attention.from=0.5",  // a few steps before the change, a few after it
           "run.tokens=0",
           "run.steps=" + std::to_string(steps),
           "run.output=" + (folder / "run").string(),
