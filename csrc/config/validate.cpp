@@ -52,6 +52,9 @@ void check_kinds(Errors& errors, const RunConfig& config) {
     errors.add("run.recompute_blocks", "is of decoders; model.kind is ",
                enum_name(config.model.kind));
   }
+  if (config.quant.attention.quantizes()) {
+    errors.add("quant.attention", "is of decoders; model.kind is ", enum_name(config.model.kind));
+  }
   if (config.eval.ngram > 0) {
     errors.add("eval.ngram", "is of language models; model.kind is ", enum_name(config.model.kind));
   }

@@ -1,6 +1,6 @@
 // softmax(q k^T / sqrt(head_dim) + mask) v per head, key and value heads shared by heads / kv_heads
-// query heads (GQA, 2305.13245). q and k are rotated, then all three quantized when the context says
-// so; the score product and the softmax are LibTorch's flash kernel, so [T, T] is never made.
+// query heads (GQA, 2305.13245). q and k are rotated, then all three quantized when the context
+// says so; the score product and the softmax are LibTorch's flash kernel, so [T, T] is never made.
 #include "nn/attention.h"
 
 #include <ATen/ops/empty.h>

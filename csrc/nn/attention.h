@@ -12,8 +12,9 @@
 namespace setun {
 
 // Keys and values of every block, [B, kv_heads, capacity, head_dim], of which the first `length`
-// positions are filled; after fake quantization, where there is one. The capacity doubles when it is full, so a token costs a copy of itself and
-// not of everything before it. For use without gradients.
+// positions are filled; after fake quantization, where there is one. The capacity doubles when it
+// is full, so a token costs a copy of itself and not of everything before it. For use without
+// gradients.
 struct KvCache {
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;

@@ -2,6 +2,7 @@
 // option, first tokens of documents, the cache, recomputation, bf16.
 #include <ATen/ATen.h>
 
+#include <cstdio>
 #include <limits>
 #include <map>
 
@@ -38,9 +39,9 @@ at::Tensor quantized(const at::Tensor& h_BHTD, int64_t bits, const at::Tensor& f
     return h_BHTD;
   }
   const at::Tensor h = h_BHTD.detach();
-  const at::Tensor value = at::where(first_BT.unsqueeze(1).unsqueeze(3),
-                                     grid_value(h, options.first_token_bits, options),
-                                     grid_value(h, bits, options));
+  const at::Tensor value =
+      at::where(first_BT.unsqueeze(1).unsqueeze(3),
+                grid_value(h, options.first_token_bits, options), grid_value(h, bits, options));
   return h_BHTD + (value - h_BHTD).detach();
 }
 
@@ -56,11 +57,11 @@ at::Tensor oracle(const at::Tensor& x_BTD, const std::map<std::string, at::Tenso
                   int64_t kv_heads, const at::Tensor& allowed_BTS, const at::Tensor& first_BT,
                   const AttentionQuantOptions& options) {
   const auto heads = [&](const char* name, int64_t count) {
-    return at::linear(x_BTD, weights.at(name))
-        .view({kBatch, kLength, count, kDim})
-        .transpose(1, 2);
+    return at::linear(x_BTD, weights.at(name)).view({kBatch, kLength, count, kDim}).transpose(1, 2);
   };
-  const auto shared = [&](const at::Tensor& h) { return h.repeat_interleave(kHeads / kv_heads, 1); };
+  const auto shared = [&](const at::Tensor& h) {
+    return h.repeat_interleave(kHeads / kv_heads, 1);
+  };
   const at::Tensor q =
       quantized(rotated(heads("q", kHeads), 100), options.query_bits, first_BT, options);
   const at::Tensor k =
@@ -115,8 +116,7 @@ void check_against_oracle(int64_t kv_heads, const AttentionQuantOptions& quant, 
                    << quant.query_bits << quant.key_bits << quant.value_bits
                    << quant.first_token_bits << (documents ? " documents" : ""));
   AttentionFixture fixture(kv_heads, quant);
-  const at::Tensor numbers =
-      documents ? two_documents() : at::zeros({kBatch, kLength}, at::kLong);
+  const at::Tensor numbers = documents ? two_documents() : at::zeros({kBatch, kLength}, at::kLong);
   const at::Tensor allowed = numbers.unsqueeze(2)
                                  .eq(numbers.unsqueeze(1))
                                  .logical_and(at::ones({kLength, kLength}, at::kBool).tril());
@@ -129,11 +129,11 @@ void check_against_oracle(int64_t kv_heads, const AttentionQuantOptions& quant, 
   const at::Tensor upstream = at::randn({kBatch, kLength, kHidden});
   const at::Tensor mask =
       at::zeros({kBatch, kLength, kLength}).masked_fill_(allowed.logical_not(), -kInfinity);
-  const at::Tensor y = fixture.attention->forward(
-      x, fixture.context,
-      {.rope = make_rope(0, kLength, kDim, 100),
-       .mask_BTS = documents ? mask.unsqueeze(1) : at::Tensor(),
-       .first_BT = documents ? first : first.narrow(0, 0, 1)});
+  const at::Tensor y =
+      fixture.attention->forward(x, fixture.context,
+                                 {.rope = make_rope(0, kLength, kDim, 100),
+                                  .mask_BTS = documents ? mask.unsqueeze(1) : at::Tensor(),
+                                  .first_BT = documents ? first : first.narrow(0, 0, 1)});
   y.backward(upstream);
 
   std::map<std::string, at::Tensor> weights;
@@ -217,8 +217,8 @@ TEST_CASE("each isolated document has a first token of its own") {
     documents.narrow(1, 4, 7).fill_(4);
     const c10::NoGradGuard no_grad;
     const at::Tensor packed = tiny.logits(tokens, {.documents_BT = documents});
-    const at::Tensor apart = at::cat(
-        {tiny.logits(tokens.narrow(1, 0, 4)), tiny.logits(tokens.narrow(1, 4, 7))}, 1);
+    const at::Tensor apart =
+        at::cat({tiny.logits(tokens.narrow(1, 0, 4)), tiny.logits(tokens.narrow(1, 4, 7))}, 1);
     CHECK(test::max_difference(packed, apart) < 2e-4);
   }
 }
@@ -241,12 +241,11 @@ TEST_CASE("a cache filled in parts holds the codes of one call, to the bit") {
       const at::Tensor x = at::randint(-8, 9, {kBatch, kLength, kHidden}).to(at::kFloat);
       const auto run = [&](KvCache& cache, int64_t count) {
         const at::Tensor first = at::arange(count).eq(0).unsqueeze(0);
-        fixture.attention->forward(
-            x.narrow(1, cache.length, count), fixture.context,
-            {.rope = make_rope(cache.length, count, kDim, 100),
-             .mask_BTS = at::zeros({1, 1, count, cache.length + count}),
-             .first_BT = cache.length == 0 ? first : at::Tensor(),
-             .cache = &cache});
+        fixture.attention->forward(x.narrow(1, cache.length, count), fixture.context,
+                                   {.rope = make_rope(cache.length, count, kDim, 100),
+                                    .mask_BTS = at::zeros({1, 1, count, cache.length + count}),
+                                    .first_BT = cache.length == 0 ? first : at::Tensor(),
+                                    .cache = &cache});
         cache.length += count;
       };
       KvCache whole, parts;
@@ -266,8 +265,45 @@ TEST_CASE("a cache filled in parts holds the codes of one call, to the bit") {
                                          make_rope(0, kLength, kDim, 100))
                                   .narrow(2, 1, kLength - 1);
       const ops::Codes q = ops::quantize_kv(keys, quant.key_bits, quant.eps);
-      CHECK(at::equal(q.codes.to(at::kFloat) * q.scale,
-                      parts.keys[0].narrow(2, 1, kLength - 1)));
+      CHECK(at::equal(q.codes.to(at::kFloat) * q.scale, parts.keys[0].narrow(2, 1, kLength - 1)));
+    }
+  }
+}
+
+TEST_CASE("diag ties", "[.diag]") {
+  for (const bool ternary : {false, true}) {
+    for (const int64_t bits : {8, 4, 3}) {
+      const AttentionQuantOptions quant{.key_bits = bits, .value_bits = bits};
+      AttentionFixture fixture(4, quant);
+      QuantContext context(test::uniform_plan(
+          one_block(4), ternary ? test::ternary_spec() : LinearSpec{}, quant));
+      QuantContext raw(test::uniform_plan(one_block(4), ternary ? test::ternary_spec() : LinearSpec{}, {}));
+      const c10::NoGradGuard no_grad;
+      const at::Tensor x = at::randn({256, kLength, kHidden});
+      const auto run = [&](QuantContext& c, KvCache& cache, int64_t count) {
+        fixture.attention->forward(x.narrow(1, cache.length, count), c,
+            {.rope = make_rope(cache.length, count, kDim, 100),
+             .mask_BTS = at::zeros({1, 1, count, cache.length + count}),
+             .cache = &cache});
+        cache.length += count;
+      };
+      KvCache whole, parts, exact, exact_parts;
+      run(context, whole, kLength);
+      run(raw, exact, kLength);
+      for (const int64_t count : {3, 1, 1, 4}) { run(context, parts, count); run(raw, exact_parts, count); }
+      for (const bool key : {true, false}) {
+        const auto all = [&](KvCache& c) { return (key ? c.keys : c.values)[0].narrow(2, 0, kLength).to(at::kDouble); };
+        const at::Tensor h = all(exact);
+        const double top = static_cast<double>((1 << (bits - 1)) - 1);
+        const at::Tensor s = h.abs().amax(-1, true) / top;
+        const at::Tensor codes = h / s;
+        const at::Tensor moved = (all(whole) - all(parts)).abs().gt(0.5 * s);
+        const at::Tensor tie = (codes - codes.floor() - 0.5).abs();
+        const at::Tensor at_moved = tie.masked_select(moved);
+        std::printf("ternary %d bits %ld %s: raw diff %.3g  moved %ld of %ld, tie distance of moved max %.3g, elements within 1e-5 of a tie %ld\n",
+            ternary, bits, key ? "keys" : "values", (all(exact) - all(exact_parts)).abs().max().item<double>(), moved.sum().item<int64_t>(), moved.numel(),
+            at_moved.numel() ? at_moved.max().item<double>() : 0.0, tie.lt(1e-5).sum().item<int64_t>());
+      }
     }
   }
 }
@@ -335,8 +371,7 @@ TEST_CASE("low-bit attention with bf16 compute is near fp32, gradients too") {
         narrow(test::tiny_options(), {}, 1, at::kBFloat16, quant);
     const at::Tensor tokens = test::random_tokens({2, 16}, 41),
                      targets = test::random_tokens({2, 16}, 41, 8);
-    CHECK(wide.backward(tokens, targets) ==
-          Approx(narrow.backward(tokens, targets)).epsilon(0.01));
+    CHECK(wide.backward(tokens, targets) == Approx(narrow.backward(tokens, targets)).epsilon(0.01));
     const auto expected = wide.model->named_parameters();
     for (const auto& item : narrow.model->named_parameters()) {
       INFO(item.key());

@@ -37,8 +37,8 @@ TEST_CASE("bits decide the grid, the scheme its shape", "[quant]") {
   }
   const at::Tensor three = fake_quantize_heads(x, 3, kNone, {});
   CHECK_FALSE(same_bits(three, fake_quantize_heads(x, 4, kNone, {})));
-  CHECK_FALSE(same_bits(three, fake_quantize_heads(x, 3, kNone,
-                                                   {.scheme = HeadScheme::kAsymmetric})));
+  CHECK_FALSE(
+      same_bits(three, fake_quantize_heads(x, 3, kNone, {.scheme = HeadScheme::kAsymmetric})));
 }
 
 TEST_CASE("without bits it is the very same tensor, first token or not", "[quant]") {
@@ -69,7 +69,8 @@ TEST_CASE("first tokens take their own bits, or none, wherever they stand", "[qu
         for (int64_t row = 0; row < 2; ++row) {
           const int64_t first = place[place.size() == 1 ? 0 : static_cast<std::size_t>(row)];
           for (int64_t t = 0; t < 7; ++t) {
-            CHECK(same_bits(got[row].select(1, t), (t == first ? exempt : others)[row].select(1, t)));
+            CHECK(
+                same_bits(got[row].select(1, t), (t == first ? exempt : others)[row].select(1, t)));
           }
         }
       }
@@ -103,9 +104,9 @@ TEST_CASE("bf16 heads get the codes of the same values in fp32", "[quant]") {
   const at::Tensor narrow = heads().to(at::kBFloat16);
   for (const HeadScheme scheme : {HeadScheme::kSymmetric, HeadScheme::kAsymmetric}) {
     const AttentionQuantOptions options{.scheme = scheme};
-    CHECK(same_bits(fake_quantize_heads(narrow, 3, first_of({0}), options),
-                    fake_quantize_heads(narrow.to(at::kFloat), 3, first_of({0}), options)
-                        .to(at::kBFloat16)));
+    CHECK(same_bits(
+        fake_quantize_heads(narrow, 3, first_of({0}), options),
+        fake_quantize_heads(narrow.to(at::kFloat), 3, first_of({0}), options).to(at::kBFloat16)));
   }
 }
 
@@ -113,8 +114,7 @@ TEST_CASE("the context quantizes attention from the plan's step on and not befor
   QuantOptions options;
   options.attention = {.key_bits = 4, .from = StepPoint::fraction(0.25)};
   Errors errors;
-  QuantContext context(
-      resolve_quant_plan(options, {{"layer", Role::kQkv, 0, 8, 16}}, 40, errors));
+  QuantContext context(resolve_quant_plan(options, {{"layer", Role::kQkv, 0, 8, 16}}, 40, errors));
   REQUIRE(errors.empty());
   CHECK(context.plan().attention_from == 10);
   for (const int64_t step : {0, 9, 10, 39, 3}) {

@@ -69,8 +69,7 @@ TEST_CASE("attention is quantized from its step on, and a resume before it cross
   }
 }
 
-TEST_CASE("a stored run is evaluated and continued at other bits, as after training",
-          "[process]") {
+TEST_CASE("a stored run is evaluated and continued at other bits, as after training", "[process]") {
   const TinyRun tiny;
   tiny.finish("run");
   const std::string run = tiny.run("run").string();
@@ -81,10 +80,10 @@ TEST_CASE("a stored run is evaluated and continued at other bits, as after train
   }
   CHECK(seen.size() == 5);  // every number of bits has a loss of its own
   const auto text = [&](const std::string& bits) {
-    const Ended ended = Process({"generate", run, "generate.prompt=the king", "generate.tokens=40",
-                                 "quant.attention.key_bits=" + bits,
-                                 "quant.attention.value_bits=" + bits})
-                            .wait();
+    const Ended ended =
+        Process({"generate", run, "generate.prompt=the king", "generate.tokens=40",
+                 "quant.attention.key_bits=" + bits, "quant.attention.value_bits=" + bits})
+            .wait();
     INFO(ended.err);
     CHECK(ended.exit_code == 0);
     return ended.out;
