@@ -74,6 +74,7 @@ void check_decoder_keys(const ModelOptions& options, Errors& errors) {
   unused("max_context", options.max_context != defaults.max_context);
   unused("rope_base", options.rope_base != defaults.rope_base);
   unused("tied_embeddings", options.tied_embeddings != defaults.tied_embeddings);
+  unused("moe", options.moe != defaults.moe);
   unused("vocab_size", options.kind == ModelKind::kMlp && options.vocab_size != 0);
 }
 

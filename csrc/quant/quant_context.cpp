@@ -103,7 +103,7 @@ at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
   const ActiveSpec active = spec(layer);
   const LinearSpec& now = *active.now;
   const bool ramping = active.before != nullptr && !active.before->same_input(now);
-  if (!now.changes_input() && !ramping) {
+  if ((!now.changes_input() && !ramping) || x.numel() == 0) {  // an expert without tokens
     return x;
   }
   const LinearSpec before = ramping ? *active.before : LinearSpec{};
@@ -118,7 +118,7 @@ at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
     }
     shared_ = {x, std::move(output), now, before, ramping};
   }
-  if (collect_input_health_ && x.numel() > 0) {
+  if (collect_input_health_) {
     input_health_[static_cast<std::size_t>(layer)] = input_health(x, shared_.output, now);
   }
   return shared_.output;

@@ -37,6 +37,9 @@ struct Changer {
   void operator()(const char*, std::vector<std::string>& value, const char*) {
     value = {"Null", "a b", "*", "- 1", "", "007", "true", "~"};
   }
+  void operator()(const char*, std::vector<int64_t>& value, const char*) {
+    value = {next++, next++};
+  }
   void one_or_many(const char* key, std::vector<std::string>& value, const char* meaning) {
     (*this)(key, value, meaning);
   }

@@ -113,6 +113,29 @@ TEST_CASE("train, eval, data and inspect tell accuracy and samples; generate and
   CHECK_THAT(bench.err, Contains("only decoders are compared"));
 }
 
+TEST_CASE("seeds, order, split and compute type of a recipe reach the run", "[process]") {
+  const SampleRun tiny(DataKind::kCsv);
+  const auto losses = [&](const std::string& name, const std::string& change) {
+    std::vector<std::string> arguments = tiny.train(name);
+    arguments.insert(arguments.end(), {change, "run.steps=4", "eval.every=0", "metrics.every=1",
+                                       "metrics.layers_every=0", "quant.phases=[]"});
+    const Ended ended = Process(arguments).wait();
+    INFO(ended.err);
+    REQUIRE(ended.exit_code == 0);
+    return test::read_text(tiny.run(name) / "eval.csv");
+  };
+  const std::string base = losses("base", "data.shuffle=true");
+  CHECK(losses("same", "run.minutes=60") == base);
+  int number = 0;
+  for (const char* change :
+       {"data.shuffle=false", "data.seed=2", "run.seed=4", "run.compute=bf16",
+        "data.validation_fraction=0.2", "data.csv.scaling=none", "model.classifier.dropout=0",
+        "model.classifier.bias=false", "eval.batches=1", "run.accumulate=1"}) {
+    INFO(change);
+    CHECK(losses("changed" + std::to_string(number++), change) != base);
+  }
+}
+
 TEST_CASE("sizes that the data does not have are refused", "[process]") {
   const SampleRun tiny(DataKind::kCsv), texts(DataKind::kFolders);
   const auto said = [](std::vector<std::string> arguments, const std::string& change) {
