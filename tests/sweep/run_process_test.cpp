@@ -55,7 +55,7 @@ TEST_CASE("a failed run is reported with its log, the others go on, and it can b
   const TinySweep tiny;
   const fs::path text = tiny.folder("later.txt");
   tiny.write("sweep",
-             "parallel: 2\nset: {run.steps: 8}\nruns: [{name: a}, {name: b, set: "
+             "parallel: 2\nset: {run.steps: 9}\nruns: [{name: a}, {name: b, set: "
              "{data.text: " +
                  text.string() + "}}, {name: c}]\n");
   const Ended ended = Process(tiny.command("sweep")).wait();
@@ -77,13 +77,13 @@ TEST_CASE("a failed run is reported with its log, the others go on, and it can b
 TEST_CASE("a changed sweep file may add runs; a run whose recipe changed is refused by train",
           "[sweep][process]") {
   const TinySweep tiny;
-  tiny.write("sweep", "set: {run.steps: 8}\nseeds: [1]\n");
+  tiny.write("sweep", "set: {run.steps: 9}\nseeds: [1]\n");
   tiny.finish("sweep");
-  tiny.write("sweep", "set: {run.steps: 8}\nseeds: [1, 2]\n");
+  tiny.write("sweep", "set: {run.steps: 9}\nseeds: [1, 2]\n");
   CHECK_THAT(tiny.finish("sweep").err,
              Contains("started   recipe-s2") && !Contains("started   recipe-s1"));
 
-  tiny.write("sweep", "set: {run.steps: 8, optim.lr: 0.5}\nseeds: [2, 3]\n");
+  tiny.write("sweep", "set: {run.steps: 9, optim.lr: 0.5}\nseeds: [2, 3]\n");
   for (int again = 0; again < 2; ++again) {  // the refused recipe does not become the run's own
     const Ended ended = Process(tiny.command("sweep")).wait();
     INFO(ended.out << ended.err);
@@ -108,13 +108,13 @@ TEST_CASE("wrong recipes stop every run before the first starts", "[sweep][proce
 TEST_CASE("--dry-run lists every run and makes nothing", "[sweep][process]") {
   const TinySweep tiny;
   tiny.write("sweep",
-             "parallel: 2\nset: {run.steps: 8}\nseeds: [1, 2]\n"
+             "parallel: 2\nset: {run.steps: 9}\nseeds: [1, 2]\n"
              "axes: [{keys: [model.hidden, model.ffn], values: [[32, 48], [64, 96]]}]\n");
   const Ended planned = tiny.finish("sweep", {"--dry-run"});
   CHECK_THAT(planned.out,
              Contains("| run ") && Contains("| parameters") && Contains("| packed size") &&
                  Contains("recipe-model.hidden=64-model.ffn=96-s2 | waiting") &&
-                 Contains("| 2,048 ") &&  // 8 steps x 2 micro-batches x 4 x 32 tokens
+                 Contains("| 2,304 ") &&  // 9 steps x 2 micro-batches x 4 x 32 tokens
                  Contains("4 runs, 2 at a time") && Contains("rough estimate"));
   CHECK_FALSE(fs::exists(tiny.folder("sweep")));
   tiny.finish("sweep", {"seeds=[1]"});
@@ -125,7 +125,7 @@ TEST_CASE("--dry-run lists every run and makes nothing", "[sweep][process]") {
 
 TEST_CASE("an unknown metric is named with the known ones", "[sweep][process]") {
   const TinySweep tiny;
-  tiny.write("sweep", "set: {run.steps: 8}\nmetric: validation_los\n");
+  tiny.write("sweep", "set: {run.steps: 9}\nmetric: validation_los\n");
   const Ended ended = Process(tiny.command("sweep")).wait();
   CHECK(ended.exit_code == kUserError);
   CHECK_THAT(ended.err, Contains("metric: no finished run has a number validation_los") &&
