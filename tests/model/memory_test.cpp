@@ -38,11 +38,15 @@ TEST_CASE("the training memory estimate is within a factor of 1.25 of the measur
   per_linear.norm.placement = NormPlacement::kPerLinear;
   ModelOptions deep{.vocab_size = 300, .hidden = 96, .layers = 12, .heads = 3, .ffn = 256};
   deep.tied_embeddings = false;
-  for (const ModelOptions& options : {small, prenorm, per_linear, deep}) {
+  ModelOptions mixture = small, multi_head = per_linear;
+  mixture.moe = {.experts = 6, .active = 2, .expert_ffn = 192, .every = 1};
+  multi_head.moe = {.experts = 12, .active = 2, .heads = 2, .expert_ffn = 128, .every = 2};
+  for (const ModelOptions& options : {small, prenorm, per_linear, deep, mixture, multi_head}) {
     for (const LinearSpec& spec : {LinearSpec{}, test::ternary_spec()}) {
       for (const bool recompute : {false, true}) {
         for (const int64_t batch : {1, 8}) {
           INFO("placement " << enum_name(options.norm.placement) << " layers " << options.layers
+                            << " heads " << options.moe.heads << " experts " << options.moe.experts
                             << " ternary " << spec.quantizes() << " recompute " << recompute
                             << " batch " << batch);
           const auto measured =

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <sstream>
 
 #include "train/process.h"
 
@@ -63,6 +64,71 @@ TEST_CASE("two threads resume to the bit as one does", "[process]") {
       SIGKILL);
   tiny.finish("halves", {"run.threads=2"});
   CHECK(run_difference(tiny.run("whole"), tiny.run("halves")) == "");
+}
+
+const std::vector<std::string> kMixture = {"model.moe.experts=12", "model.moe.active=2",
+                                           "model.moe.heads=2", "model.moe.expert_ffn=24",
+                                           "model.moe.balance=0.5"};
+
+TEST_CASE("a mixture of experts resumes to the bit, its auxiliary loss between records too",
+          "[process]") {
+  const TinyRun tiny;
+  tiny.finish("whole", kMixture);
+  REQUIRE(Process(tiny.train("halves", kMixture), "checkpoint.after_rename:5").wait().signal ==
+          SIGKILL);
+  tiny.finish("halves", kMixture);
+  CHECK(run_difference(tiny.run("whole"), tiny.run("halves")) == "");
+  for (const char* option : {"run.recompute_blocks=true", "run.threads=2"}) {
+    std::vector<std::string> overrides = kMixture;
+    overrides.emplace_back(option);
+    tiny.finish(option, overrides);
+    CHECK(test::logged_difference(tiny.run("whole"), tiny.run(option)) == "");
+  }
+}
+
+// A column of metrics.jsonl or layers.jsonl, in order; "null" where it is absent.
+std::vector<std::string> column(const fs::path& file, const std::string& name) {
+  std::istringstream lines(test::read_text(file));
+  std::vector<std::string> values;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t at = line.find("\"" + name + "\": ") + name.size() + 4;
+    values.push_back(line.substr(at, line.find_first_of(",}", at) - at));
+  }
+  return values;
+}
+
+TEST_CASE("the balance loss trains and is logged, but is no part of the losses", "[process]") {
+  const TinyRun tiny;
+  std::vector<std::string> free = kMixture, often = {"metrics.every=1"};
+  free.back() = "model.moe.balance=0";
+  free.insert(free.end(), often.begin(), often.end());
+  often.insert(often.end(), kMixture.begin(), kMixture.end());
+  tiny.finish("balanced", often);
+  tiny.finish("free", free);
+  const auto a = column(tiny.run("balanced") / "metrics.jsonl", "loss"),
+             b = column(tiny.run("free") / "metrics.jsonl", "loss");
+  REQUIRE(a.size() == test::kTinySteps);
+  CHECK(a.front() == b.front());  // the same weights: the term is not in the number
+  CHECK(a.back() != b.back());
+  const auto auxiliary = column(tiny.run("balanced") / "metrics.jsonl", "auxiliary_loss");
+  CHECK(std::stod(auxiliary.front()) > 0.49);  // 0.5 times a little over 1
+  CHECK(std::stod(auxiliary.front()) < 1.0);
+  for (const std::string& value : column(tiny.run("free") / "metrics.jsonl", "auxiliary_loss")) {
+    CHECK(value == "null");
+  }
+  int routers = 0;
+  const auto names = column(tiny.run("free") / "layers.jsonl", "layer"),
+             loads = column(tiny.run("free") / "layers.jsonl", "expert_load");
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const bool router = names[i].find("router") != std::string::npos;
+    CHECK((loads[i] != "null") == router);
+    if (router) {
+      CHECK(std::stod(loads[i]) >= 1 / 12.0);
+      CHECK(std::stod(loads[i]) <= 0.5);  // a sub-token chooses two different experts
+      ++routers;
+    }
+  }
+  CHECK(routers == test::kTinySteps / 3);
 }
 
 TEST_CASE("thirty kills, at fault points and at random times, change no bit", "[process][slow]") {
