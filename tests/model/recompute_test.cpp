@@ -77,7 +77,8 @@ TEST_CASE("recomputation without gradients is the plain forward") {
 
 TEST_CASE("an input that needs no gradient is refused: the leaves inside would get none") {
   const at::Tensor x = at::ones({2});
-  CHECK_THROWS_AS(recompute_in_backward(x, [](const at::Tensor& y) { return std::vector{y}; }), InternalError);
+  CHECK_THROWS_AS(recompute_in_backward(x, [](const at::Tensor& y) { return std::vector{y}; }),
+                  InternalError);
 }
 
 }  // namespace

@@ -176,16 +176,16 @@ TEST_CASE("dropout keeps each element with its probability, scaled, and passes t
   const at::Tensor x = at::ones({200, 100}).requires_grad_();
   for (const int threads : {1, 2}) {
     at::set_num_threads(threads);
-    const at::Tensor y = dropout(x, 0.25, 11);
+    const at::Tensor y = ::setun::dropout(x, 0.25, 11);
     CHECK(y.eq(0).to(at::kDouble).mean().item<double>() == Approx(0.25).margin(0.01));
     CHECK(y.max().item<float>() == 1 / 0.75F);
     x.mutable_grad() = at::Tensor();
     y.sum().backward();
     CHECK(same_bits(x.grad(), y.detach()));
-    CHECK(same_bits(dropout(x, 0.25, 11).detach(), y.detach()));
-    CHECK_FALSE(same_bits(dropout(x, 0.25, 12).detach(), y.detach()));
+    CHECK(same_bits(::setun::dropout(x, 0.25, 11).detach(), y.detach()));
+    CHECK_FALSE(same_bits(::setun::dropout(x, 0.25, 12).detach(), y.detach()));
   }
-  CHECK(same_bits(dropout(x, 0, 11).detach(), x.detach()));
+  CHECK(same_bits(::setun::dropout(x, 0, 11).detach(), x.detach()));
 }
 
 TEST_CASE("rms_norm's gain gradient does not depend on threads or rows per thread", "[quant]") {

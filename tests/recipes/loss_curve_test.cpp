@@ -2,12 +2,13 @@
 // version, ATen CPU capability, Setun path, processor model): a refactor changes no bit. The model
 // is in the key because the matrix libraries choose their blocking, and so the order of sums, by
 // it. On a machine the file does not list, two processes are compared with each other and the
-// committed curves within 1e-3, and the test says so. To record a machine, or a wanted change of
-// numerics, put the losses that the failing test prints into tests/recipes/loss_curves.json, in a
-// commit that says why they changed.
+// nearest committed curve within 1e-3, and the test says so. To record a machine, or a wanted
+// change of numerics, put the losses that the failing test prints into
+// tests/recipes/loss_curves.json, in a commit that says why they changed.
 #include <ATen/Version.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -77,11 +78,17 @@ void compare_curve(const std::string& recipe) {
                                    << "\": comparing two processes, and within 1e-3; its curve is "
                                    << nlohmann::json(now).dump());
   CHECK(now == ten_losses(recipe, folder / "second"));
+  // Rounding of products differs between instruction sets, and one flipped code is already seen in
+  // the loss: committed machines lie up to 3e-3 apart, so the nearest of them counts.
+  double nearest = INFINITY;
   for (const auto& [machine, curve] : file.at(recipe).items()) {
+    double farthest = 0;
     for (std::size_t i = 0; i < now.size(); ++i) {
-      CHECK(std::abs(now[i] - curve.at(i).get<double>()) <= 1e-3);
+      farthest = std::max(farthest, std::abs(now[i] - curve.at(i).get<double>()));
     }
+    nearest = std::min(nearest, farthest);
   }
+  CHECK(nearest <= 1e-3);
 }
 
 TEST_CASE("ten ternary steps give the committed losses", "[recipes]") {
