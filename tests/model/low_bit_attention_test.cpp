@@ -2,7 +2,6 @@
 // option, first tokens of documents, the cache, recomputation, bf16.
 #include <ATen/ATen.h>
 
-#include <cstdio>
 #include <limits>
 #include <map>
 
@@ -266,54 +265,6 @@ TEST_CASE("a cache filled in parts holds the codes of one call, to the bit") {
                                   .narrow(2, 1, kLength - 1);
       const ops::Codes q = ops::quantize_kv(keys, quant.key_bits, quant.eps);
       CHECK(at::equal(q.codes.to(at::kFloat) * q.scale, parts.keys[0].narrow(2, 1, kLength - 1)));
-    }
-  }
-}
-
-TEST_CASE("diag ties", "[.diag]") {
-  for (const bool ternary : {false, true}) {
-    for (const int64_t bits : {8, 4, 3}) {
-      const AttentionQuantOptions quant{.key_bits = bits, .value_bits = bits};
-      AttentionFixture fixture(4, quant);
-      QuantContext context(
-          test::uniform_plan(one_block(4), ternary ? test::ternary_spec() : LinearSpec{}, quant));
-      QuantContext raw(
-          test::uniform_plan(one_block(4), ternary ? test::ternary_spec() : LinearSpec{}, {}));
-      const c10::NoGradGuard no_grad;
-      const at::Tensor x = at::randn({256, kLength, kHidden});
-      const auto run = [&](QuantContext& c, KvCache& cache, int64_t count) {
-        fixture.attention->forward(x.narrow(1, cache.length, count), c,
-                                   {.rope = make_rope(cache.length, count, kDim, 100),
-                                    .mask_BTS = at::zeros({1, 1, count, cache.length + count}),
-                                    .cache = &cache});
-        cache.length += count;
-      };
-      KvCache whole, parts, exact, exact_parts;
-      run(context, whole, kLength);
-      run(raw, exact, kLength);
-      for (const int64_t count : {3, 1, 1, 4}) {
-        run(context, parts, count);
-        run(raw, exact_parts, count);
-      }
-      for (const bool key : {true, false}) {
-        const auto all = [&](KvCache& c) {
-          return (key ? c.keys : c.values)[0].narrow(2, 0, kLength).to(at::kDouble);
-        };
-        const at::Tensor h = all(exact);
-        const double top = static_cast<double>((1 << (bits - 1)) - 1);
-        const at::Tensor s = h.abs().amax(-1, true) / top;
-        const at::Tensor codes = h / s;
-        const at::Tensor moved = (all(whole) - all(parts)).abs().gt(0.5 * s);
-        const at::Tensor tie = (codes - codes.floor() - 0.5).abs();
-        const at::Tensor at_moved = tie.masked_select(moved);
-        std::printf(
-            "ternary %d bits %ld %s: raw diff %.3g  moved %ld of %ld, tie distance of moved max "
-            "%.3g, elements within 1e-5 of a tie %ld\n",
-            ternary, bits, key ? "keys" : "values",
-            (all(exact) - all(exact_parts)).abs().max().item<double>(), moved.sum().item<int64_t>(),
-            moved.numel(), at_moved.numel() ? at_moved.max().item<double>() : 0.0,
-            tie.lt(1e-5).sum().item<int64_t>());
-      }
     }
   }
 }
