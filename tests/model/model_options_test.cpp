@@ -104,12 +104,14 @@ TEST_CASE("max_context decides the longest sequence") {
 TEST_CASE("no field is missing above") {
   // A new field breaks these bindings: add it to one of the lists, then here.
   const auto [model_kind, vocab_size, hidden, layers, heads, kv_heads, head_dim, ffn, ffn_kind,
-              max_context, rope_base, tied_embeddings, classifier, norm, init] = ModelOptions{};
+              max_context, rope_base, tied_embeddings, classifier, norm, init, moe] =
+      ModelOptions{};
   const auto [placement, norm_kind, gain, eps] = norm;
   const auto [kind, std_of_init] = init;
   CHECK(gain);
   CHECK((model_kind == ModelKind::kDecoder && norm_kind == NormKind::kRms));
   CHECK(classifier == ClassifierOptions{});  // its fields: classifier_test.cpp
+  CHECK(moe == MoeOptions{});                // its fields: mixture_model_test.cpp
   CHECK(eps + std_of_init > 0);
   CHECK(vocab_size + hidden + layers + heads + kv_heads + head_dim + ffn + max_context > 0);
   CHECK((ffn_kind == FfnKind::kSwiGlu && placement == NormPlacement::kSubln &&

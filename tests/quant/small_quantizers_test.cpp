@@ -7,6 +7,7 @@
 
 #include "ops/ops.h"
 #include "quant/gaussian.h"
+#include "quant/quantizers/b1_activation.h"
 #include "quant/quantizers/binary.h"
 #include "quant/quantizers/fp4.h"
 #include "quant/quantizers/int8.h"
@@ -31,8 +32,9 @@ TEST_CASE("a zero tensor gives zeros, not NaN", "[quant]") {
   CHECK(all_zero(lbt_gradient(zero, u, 0.5, 4).value));
   CHECK(all_zero(fp4_bias_form(zero, 2, 1).value));
   CHECK(all_zero(quest_fp4(zero, 0.487).value));
-  CHECK(all_zero(b1_activation(zero, 128, 1e-5, false)));
-  CHECK(l2_rescale_factor(zero, zero.ge(0)).eq(1).all().item<bool>());
+  CHECK(all_zero(dequantize_b1(quantize_b1(zero, 8, 1e-5, false, true))));
+  const SparsitySpec half{.kind = SparsityKind::kTopk, .rescale = Rescale::kL2};
+  CHECK(sparsity_mask(zero, half).factor.eq(1).all().item<bool>());
 }
 
 TEST_CASE("NaN is seen in the values, and codes stay in range", "[quant]") {
@@ -49,7 +51,7 @@ TEST_CASE("NaN is seen in the values, and codes stay in range", "[quant]") {
   CHECK(fp4_bias_form(x, 2, 1).value[1].isnan().all().item<bool>());
   CHECK(quest_fp4(x, 0.487).value[1].isnan().all().item<bool>());
   CHECK(bi_attention(x, normal({3, 4}, 2)).scores[1].isnan().all().item<bool>());
-  CHECK(b1_activation(x, 128, 1e-5, false).isnan().all().item<bool>());
+  CHECK(dequantize_b1(quantize_b1(x, 8, 1e-5, false, true)).isnan().all().item<bool>());
 }
 
 TEST_CASE("stochastic gradients are unbiased", "[quant]") {
