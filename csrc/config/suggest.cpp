@@ -12,7 +12,7 @@ namespace setun::config {
 namespace {
 
 // Names other frameworks use -> the key's name here.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 24> kOtherNames = {
+constexpr std::array<std::pair<std::string_view, std::string_view>, 25> kOtherNames = {
     {{"dim", "hidden"},
      {"d_model", "hidden"},
      {"n_embd", "hidden"},
@@ -36,7 +36,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 24> kOtherNa
      {"gradient_accumulation_steps", "accumulate"},
      {"dtype", "compute"},
      {"output_dir", "output"},
-     {"max_new_tokens", "tokens"}}};
+     {"max_new_tokens", "tokens"},
+     {"top_k", "active"}}};
 
 // Dotted keys of the default recipe that end in `name`.
 void keys_named(const Node& node, const std::string& path, std::string_view name,
@@ -75,6 +76,12 @@ std::string meant_key(const std::string& path, const std::vector<std::string>& k
   const std::size_t dot = path.rfind('.');
   const std::string prefix = dot == std::string::npos ? "" : path.substr(0, dot + 1);
   const std::string name = path.substr(prefix.size());
+  // To the letter another framework's name for a key of this very map, before a key elsewhere.
+  for (const auto& [other, ours] : kOtherNames) {
+    if (other == name && std::find(known.begin(), known.end(), ours) != known.end()) {
+      return prefix + std::string(ours);
+    }
+  }
   if (const std::string elsewhere = only_key(name); !elsewhere.empty()) {
     return elsewhere;
   }

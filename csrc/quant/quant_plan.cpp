@@ -73,7 +73,7 @@ std::string no_hit(const std::string& match, const std::vector<LayerInfo>& layer
   }
   const std::string near = nearest_name(match, names);
   return str("\"", match, "\" matches no layer of this model",
-             near.empty() ? "" : "; did you mean " + near + "?", " (roles: ", enum_list<Role>(),
+             near.empty() || near == match ? "" : "; did you mean " + near + "?", " (roles: ", enum_list<Role>(),
              "; names: ", layers.front().name, " ... ", layers.back().name, ")");
 }
 
