@@ -73,8 +73,9 @@ std::string no_hit(const std::string& match, const std::vector<LayerInfo>& layer
   }
   const std::string near = nearest_name(match, names);
   return str("\"", match, "\" matches no layer of this model",
-             near.empty() || near == match ? "" : "; did you mean " + near + "?", " (roles: ", enum_list<Role>(),
-             "; names: ", layers.front().name, " ... ", layers.back().name, ")");
+             near.empty() || near == match ? "" : "; did you mean " + near + "?",
+             " (roles: ", enum_list<Role>(), "; names: ", layers.front().name, " ... ",
+             layers.back().name, ")");
 }
 
 // The specs of all layers while patches are laid on them, and which entry of the recipe last

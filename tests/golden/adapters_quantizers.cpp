@@ -1,5 +1,5 @@
-// ternary_absmean, act_int8_absmax, rmsnorm, bitlinear: through the spec, the estimators and the
-// module that training uses.
+// ternary_absmean, act_int8_absmax, rmsnorm, layernorm_plain, bitlinear: through the spec, the
+// estimators and the module that training uses.
 #include <ATen/ATen.h>
 
 #include "golden/golden.h"
@@ -47,6 +47,13 @@ Json rmsnorm(const Arguments& arguments) {
   const at::Tensor y = ops::rms_norm(x, gain, arguments.number_or("eps", 1e-5));
   y.backward(arguments.tensor("grad"));
   return {{"y", to_json(y)}, {"grad_x", to_json(x.grad())}, {"grad_gain", to_json(gain.grad())}};
+}
+
+Json layernorm_plain(const Arguments& arguments) {
+  const at::Tensor x = arguments.tensor("x").requires_grad_();
+  const at::Tensor y = ops::layer_norm(x, arguments.number_or("eps", 1e-5));
+  y.backward(arguments.tensor("grad"));
+  return {{"y", to_json(y)}, {"grad_x", to_json(x.grad())}};
 }
 
 LinearSpec bitlinear_spec(const Arguments& arguments) {
@@ -115,6 +122,7 @@ void add_quantizer_adapters(Adapters& adapters) {
   adapters["ternary_absmean"] = ternary_absmean;
   adapters["act_int8_absmax"] = act_int8_absmax;
   adapters["rmsnorm"] = rmsnorm;
+  adapters["layernorm_plain"] = layernorm_plain;
   adapters["bitlinear"] = bitlinear;
 }
 

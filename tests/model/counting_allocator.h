@@ -5,6 +5,8 @@
 #include <c10/core/CPUAllocator.h>
 
 #include <atomic>
+#include <mutex>
+#include <unordered_map>
 
 namespace setun::test {
 
@@ -20,6 +22,7 @@ class CountingAllocator : public c10::Allocator {
     return *counter;
   }
 
+  // Context and address are one, as raw allocations want it.
   c10::DataPtr allocate(size_t bytes) override {
     c10::DataPtr data = base_->allocate(bytes);
     const int64_t now = live_ += static_cast<int64_t>(bytes);
@@ -28,8 +31,13 @@ class CountingAllocator : public c10::Allocator {
     }
     void* address = data.get();
     const c10::Device device = data.device();
-    return {address, new Block{std::move(data), bytes}, &release, device};
+    if (address != nullptr) {
+      const std::lock_guard lock(mutex_);
+      blocks_[address] = {std::move(data), bytes};
+    }
+    return {address, address, &release, device};
   }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, size_t bytes) const override {
     base_->copy_data(to, from, bytes);
   }
@@ -41,16 +49,27 @@ class CountingAllocator : public c10::Allocator {
  private:
   struct Block {
     c10::DataPtr data;
-    size_t bytes;
+    size_t bytes = 0;
   };
   explicit CountingAllocator(c10::Allocator* base) : base_(base) {}
-  static void release(void* context) {
-    auto* block = static_cast<Block*>(context);
-    instance().live_ -= static_cast<int64_t>(block->bytes);
-    delete block;
+  static void release(void* address) {
+    CountingAllocator& self = instance();
+    Block block;
+    {
+      const std::lock_guard lock(self.mutex_);
+      const auto found = self.blocks_.find(address);
+      if (found == self.blocks_.end()) {
+        return;  // of no bytes
+      }
+      block = std::move(found->second);
+      self.blocks_.erase(found);
+    }
+    self.live_ -= static_cast<int64_t>(block.bytes);
   }
 
   c10::Allocator* base_;
+  std::mutex mutex_;
+  std::unordered_map<void*, Block> blocks_;
   std::atomic<int64_t> live_{0}, peak_{0};
 };
 

@@ -1,7 +1,6 @@
 // Decoders with experts: names, sizes, the router report, recomputation, thread counts, generation
 // with a cache, parity sizes.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include "model/counting_allocator.h"
 #include "model/tiny_model.h"
@@ -75,7 +74,7 @@ TEST_CASE("experts stand in blocks every - 1, 2 every - 1, ..., with roles and s
 }
 
 TEST_CASE("parameter counts of mixtures equal the module's, and the active ones a small twin's") {
-  for (const auto& [placement, name] : EnumNames<NormPlacement>::table) {
+  for (const auto& [placement, name] : test::decoder_placements()) {
     for (const int64_t heads : {1, 2, 4}) {
       for (const bool gain : {true, false}) {
         INFO(name << " heads " << heads << " gain " << gain);
@@ -148,32 +147,6 @@ TEST_CASE("a dense model reports no routers") {
   tiny.logits(test::random_tokens({1, 4}, 41), {.routers = &report});
   CHECK_FALSE(report.balance.defined());
   CHECK(report.counts_E.empty());
-}
-
-TEST_CASE("one and two threads give a mixture the same bits") {
-  ModelOptions options{.vocab_size = 41, .hidden = 64, .layers = 2, .heads = 2, .ffn = 96};
-  options.moe = {.experts = 12, .active = 2, .heads = 2, .expert_ffn = 48, .every = 1};
-  const int threads = at::get_num_threads();
-  const auto gradients = [&](int count) {
-    at::set_num_threads(count);
-    test::TinyModel tiny(options, test::ternary_spec());
-    const at::Tensor tokens = test::random_tokens({4, 128}, 41);
-    RouterReport report;
-    const TokenLoss loss = cross_entropy_sum(tiny.logits(tokens, {.routers = &report}), tokens);
-    (loss.sum + 100 * report.balance).backward();
-    tiny.context.backward_to_latents();
-    std::vector<at::Tensor> out = {loss.sum.detach(), report.balance.detach()};
-    for (const at::Tensor& parameter : tiny.model->parameters()) {
-      out.push_back(parameter.grad());
-    }
-    return out;
-  };
-  const auto one = gradients(1), two = gradients(2);
-  at::set_num_threads(threads);
-  for (size_t i = 0; i < one.size(); ++i) {
-    INFO("tensor " << i);
-    CHECK(at::equal(one[i], two[i]));
-  }
 }
 
 TEST_CASE("a mixture generates with a cache what the whole sequence gives") {

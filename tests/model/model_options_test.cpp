@@ -60,7 +60,6 @@ TEST_CASE("each field that decides values changes the logits of equal shapes") {
       {"ffn_kind", [](ModelOptions& o) { o.ffn_kind = FfnKind::kRelu2Glu; }},
       {"rope_base", [](ModelOptions& o) { o.rope_base = 100; }},
       {"norm.eps", [](ModelOptions& o) { o.norm.eps = 0.1; }},
-      {"norm.kind", [](ModelOptions& o) { o.norm.kind = NormKind::kLayer; }},
       {"init.kind", [](ModelOptions& o) { o.init.kind = InitKind::kFanIn; }},
       {"init.kind", [](ModelOptions& o) { o.init.kind = InitKind::kResidualScaled; }},
       {"init.std", [](ModelOptions& o) { o.init.std = 0.03; }}};
@@ -73,6 +72,16 @@ TEST_CASE("each field that decides values changes the logits of equal shapes") {
     CHECK(changed.parameters == base.parameters);
     CHECK(test::max_difference(changed.logits, base.logits) > 1e-4);
   }
+}
+
+TEST_CASE("norm.kind changes the logits of equal shapes") {
+  ModelOptions rms = test::tiny_options();
+  rms.norm.gain = false;
+  ModelOptions layer = rms;
+  layer.norm.kind = NormKind::kLayer;
+  const Observed base = observe(rms), changed = observe(layer);
+  CHECK(changed.parameters == base.parameters);
+  CHECK(test::max_difference(changed.logits, base.logits) > 1e-4);
 }
 
 TEST_CASE("norm.eps and norm.gain reach every norm of every placement") {

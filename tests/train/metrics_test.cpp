@@ -99,11 +99,11 @@ TEST_CASE("every field of a record stands in JSONL and CSV under its name", "[me
         "step,loss,lr,weight_decay,grad_norm,tokens,phase,ramp,auxiliary_loss,tokens_per_second,"
         "seconds");
   CHECK(csv[3] == "3,0.3333333333333333,0.1,0.05,1e-300,3000,1,0.75,0.0125,12345.678,1.5");
-  CHECK(lines_of(run / "eval.csv") == std::vector<std::string>{"step,loss,perplexity,bits_per_byte",
-                                                               "1,2.5,12.25,1.5", "2,2.5,12.25,1.5",
-                                                               "3,2.5,12.25,1.5"});
-  CHECK(lines_of(run / "layers.csv").at(2) == "1,head,,,,,,,0.125,");
-  CHECK(lines_of(run / "layers.csv").at(3) == "1,blocks.0.ffn.router,,,,,,,,0.75");
+  CHECK(lines_of(run / "eval.csv") ==
+        std::vector<std::string>{"step,loss,perplexity,bits_per_byte,accuracy", "1,2.5,12.25,1.5,",
+                                 "2,2.5,12.25,1.5,", "3,2.5,12.25,1.5,"});
+  CHECK(lines_of(run / "layers.csv").at(2) == "1,head,,,,,,,,0.125,");
+  CHECK(lines_of(run / "layers.csv").at(3) == "1,blocks.0.ffn.router,,,,,,,,,0.75");
   const auto layer = nlohmann::json::parse(lines_of(run / "layers.jsonl").at(0));
   CHECK(layer.at("layer") == "blocks.0.attn.q");
   CHECK(layer.at("zero") == 0.5);
@@ -148,8 +148,8 @@ TEST_CASE("records are with the operating system as soon as they are made", "[me
   CHECK(test::killed(status));
   CHECK(lines_of(run / "metrics.jsonl").size() == 2);
   CHECK(lines_of(run / "eval.csv").size() == 3);
-  CHECK(lines_of(run / "layers.jsonl").size() == 4);
-  CHECK(events_of(run.path(), 2) == 9 + 3 + 4);
+  CHECK(lines_of(run / "layers.jsonl").size() == 6);
+  CHECK(events_of(run.path(), 2) == 10 + 3 + 5);
 }
 
 TEST_CASE("a resumed run writes the same files as one that did not stop", "[metrics]") {
@@ -170,7 +170,7 @@ TEST_CASE("a resumed run writes the same files as one that did not stop", "[metr
   {
     Metrics metrics(resumed.path(), kTensorBoard, 3, 6);
     CHECK(lines_of(resumed / "metrics.jsonl").size() == 3);
-    CHECK(events_of(resumed.path(), 3) == 16);
+    CHECK(events_of(resumed.path(), 3) == 18);
     CHECK(events_of(resumed.path(), 4) == 0);
     record_steps(metrics, 4, 6);
   }
@@ -181,7 +181,7 @@ TEST_CASE("a resumed run writes the same files as one that did not stop", "[metr
   }
   CHECK(fs::file_size(event_file(resumed.path())) == fs::file_size(event_file(whole.path())));
   for (int64_t step = 1; step <= 6; ++step) {
-    CHECK(events_of(resumed.path(), step) == 16);
+    CHECK(events_of(resumed.path(), step) == 18);
   }
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("event files are cut even when TensorBoard is off for the resumed run"
     record_steps(metrics, 1, 5);
   }
   const Metrics off(run.path(), {.every = 1}, 2, 6);
-  CHECK(events_of(run.path(), 2) == 16);
+  CHECK(events_of(run.path(), 2) == 18);
   CHECK(events_of(run.path(), 3) == 0);
 }
 

@@ -71,10 +71,10 @@ Run train_one_step(Slope& task, int64_t accumulate, const std::filesystem::path&
   run.saved = checkpoints.load_newest()->checkpoint;
   const std::string line = test::read_text(folder / "metrics.csv");
   std::size_t at = line.find('\n');
-  for (int column = 0; column < 4; ++column) {
+  for (int column = 0; column < 4 && at != std::string::npos; ++column) {
     at = line.find(',', at + 1);
   }
-  run.grad_norm = std::stod(line.substr(at + 1));
+  run.grad_norm = at == std::string::npos ? 0 : std::stod(line.substr(at + 1));  // no step: no row
   return run;
 }
 
