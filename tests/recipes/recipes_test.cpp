@@ -1,5 +1,6 @@
 // Every recipe below recipes/ decodes, passes `config check` at its own size, and trains four steps
 // at a tiny size. So does every run of every sweep file there.
+#include <algorithm>
 #include <set>
 
 #include "config/bad_configs.h"
@@ -39,9 +40,12 @@ void train_tiny(const std::filesystem::path& file, const std::filesystem::path& 
   if (!language) {
     test::write_samples(place);
   }
-  const config::ResolvedRecipe recipe = config::load_recipe(
-      file, language ? test::tiny_overrides(text, place, steps)
-                     : test::tiny_sample_overrides(full.data.kind, place, steps));
+  std::vector<std::string> overrides =
+      language ? test::tiny_overrides(text, place, steps)
+               : test::tiny_sample_overrides(full.data.kind, place, steps);
+  overrides.push_back("run.accumulate=" +
+                      std::to_string(std::min<int64_t>(full.run.accumulate, 2)));
+  const config::ResolvedRecipe recipe = config::load_recipe(file, overrides);
   const run::TrainSummary summary =
       run::train(recipe.config, config::emit_yaml(recipe.config, /*full=*/true));
   CHECK(summary.steps == steps);
