@@ -7,6 +7,7 @@ namespace setun::ops::cpu {
 const RowKernels& row_kernels() {
 #if defined(__x86_64__)
   switch (cpu_path()) {
+    case CpuPath::kAvx512Vnni:
     case CpuPath::kAvx512:
       return row_kernels_avx512();
     case CpuPath::kAvx2:

@@ -54,10 +54,9 @@ const TernaryKernels& ternary_kernels_scalar() {
       .tile_dot = tile_dot,
       .unpack_panel = unpack_panel,
       .panel_dot = panel_dot,
-      .scale_row = scale_row,
+      .finish_row = finish_row,
       .add_group = add_group,
-      .multiply_row = multiply_row,
-      .store_row = store_row,
+      .finish_groups = finish_groups,
   };
   return kernels;
 }
