@@ -100,6 +100,8 @@ void cmd_bench_step(const Target& target, int64_t repetitions) {
   bench::bench_step(load_checked(target).config, repetitions);
 }
 
+void cmd_bench_kernels(const bench::KernelBenchOptions& options) { bench::bench_kernels(options); }
+
 void cmd_config_print(const Target& target, bool full) {
   std::cout << config::emit_yaml(load_checked(target).config, full);
 }

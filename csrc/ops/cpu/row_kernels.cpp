@@ -1,7 +1,5 @@
 #include "ops/cpu/row_kernels.h"
 
-#include "base/cpu_features.h"
-
 namespace setun::ops::cpu {
 
 const RowKernels& row_kernels() {

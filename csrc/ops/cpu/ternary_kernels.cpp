@@ -1,7 +1,5 @@
 #include "ops/cpu/ternary_kernels.h"
 
-#include "base/cpu_features.h"
-
 namespace setun::ops::cpu {
 
 const TernaryKernels& ternary_kernels() {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/cpu_features.h"
 #include "ops/cpu/ternary_layout.h"
 
 namespace setun::ops::cpu {
@@ -31,7 +32,7 @@ struct RowView {
 };
 
 struct TernaryKernels {
-  const char* name;
+  CpuPath path;
   // Codes [rows <= 16, columns] with `stride` between rows -> one row of tiles.
   void (*pack_tiles)(const int8_t* codes, int64_t stride, int64_t rows, int64_t columns,
                      uint8_t* tiles);

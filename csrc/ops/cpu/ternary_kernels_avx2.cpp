@@ -172,7 +172,7 @@ void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int
 
 const TernaryKernels& ternary_kernels_avx2() {
   static const TernaryKernels kernels = {
-      .name = "avx2",
+      .path = CpuPath::kAvx2,
       .pack_tiles = pack_tiles,
       .unpack_tiles = unpack_tiles,
       .transpose_tile = transpose_tile,

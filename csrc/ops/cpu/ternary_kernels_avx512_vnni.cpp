@@ -145,7 +145,7 @@ void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int
 
 const TernaryKernels& ternary_kernels_avx512_vnni() {
   static const TernaryKernels kernels = {
-      .name = "avx512_vnni",
+      .path = CpuPath::kAvx512Vnni,
       .pack_tiles = pack_tiles,
       .unpack_tiles = unpack_tiles,
       .transpose_tile = transpose_tile,

@@ -47,7 +47,7 @@ void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int
 
 const TernaryKernels& ternary_kernels_scalar() {
   static const TernaryKernels kernels = {
-      .name = "scalar",
+      .path = CpuPath::kScalar,
       .pack_tiles = pack_tiles,
       .unpack_tiles = unpack_tiles,
       .transpose_tile = transpose_tile,

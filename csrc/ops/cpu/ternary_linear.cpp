@@ -12,6 +12,7 @@
 #include "ops/checks.h"
 #include "ops/cpu/staged_activations.h"
 #include "ops/cpu/ternary_kernels.h"
+#include "ops/kernel_calls.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -54,7 +55,15 @@ class Product {
         residual_(residual),
         y_(y) {}
 
-  void run() const { x_.rows() <= kFewRows ? few_rows() : many_rows(); }
+  void run() const {
+    if (x_.rows() <= kFewRows) {
+      count_kernel_call(Kernel::kTernaryFewRows, kernels_.path);
+      few_rows();
+    } else {
+      count_kernel_call(Kernel::kTernaryPanels, kernels_.path);
+      many_rows();
+    }
+  }
 
  private:
   void few_rows() const {
