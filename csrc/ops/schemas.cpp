@@ -37,5 +37,10 @@ TORCH_LIBRARY(setun, m) {
       "Tensor grad_gain)");
   m.def("layer_norm(Tensor x, float eps) -> Tensor");
   m.def("layer_norm_forward(Tensor x, float eps) -> (Tensor y, Tensor factor)");
-  m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor) -> Tensor");
+  m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor, ScalarType type) -> Tensor");
+  m.def("gated_activation(Tensor gate, Tensor up, str activation) -> Tensor");
+  m.def(
+      "gated_activation_backward(Tensor grad, Tensor gate, Tensor up, str activation) -> (Tensor "
+      "grad_gate, Tensor grad_up)");
+  m.def("rope(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
 }
