@@ -16,6 +16,12 @@ struct Rotation {
   int64_t half;
 };
 
+// What an AdamW update of one parameter multiplies with (optimizer_impl.h has the formula).
+struct AdamWScalars {
+  float clip, decay, rate, correction, eps;
+  float first, beta2, second;  // 1 - beta1, beta2, 1 - beta2
+};
+
 struct StepKernels {
   // y = act(gate) * up, k elements of one type.
   void (*gated)(GatedKind kind, InRow gate, InRow up, int64_t k, void* y);
@@ -34,6 +40,11 @@ struct StepKernels {
   // y = (x - mean(x)) * f with RMSNorm's factor f of the difference; returns f.
   float (*layer_norm)(InRow x, int64_t k, double eps, float* y);
   void (*layer_norm_backward)(InRow dy, const float* y, float factor, int64_t k, OutRow dx);
+  // Updates n parameters p and their moments m and v for the gradients g.
+  void (*adamw)(const AdamWScalars& scalars, const float* g, int64_t n, float* p, float* m,
+                float* v);
+  // Sum of the squares of n values in double; not finite exactly when one of them is not.
+  double (*square_sum)(const float* x, int64_t n);
 };
 
 const StepKernels& step_kernels();  // of base/cpu_features' cpu_path()

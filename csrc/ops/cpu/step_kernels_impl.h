@@ -2,6 +2,7 @@
 // instruction set by its compile flags and names the build by SETUN_STEP_KERNELS.
 #include "ops/cpu/gated_impl.h"
 #include "ops/cpu/norm_backward_impl.h"
+#include "ops/cpu/optimizer_impl.h"
 #include "ops/cpu/rope_impl.h"
 #include "ops/cpu/step_kernels.h"
 
@@ -16,6 +17,8 @@ const StepKernels& SETUN_STEP_KERNELS() {
       .rms_norm_backward = rms_norm_backward,
       .layer_norm = layer_norm,
       .layer_norm_backward = layer_norm_backward,
+      .adamw = adamw,
+      .square_sum = square_sum,
   };
   return kernels;
 }
