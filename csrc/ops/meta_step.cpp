@@ -30,12 +30,23 @@ at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& si
   return at::empty_like(x);
 }
 
+at::Tensor cross_entropy_rows(const at::Tensor& logits, const at::Tensor& targets) {
+  check_cross_entropy_rows(logits, targets);
+  return at::empty(targets.sizes(), logits.options().dtype(at::kFloat));
+}
+
+at::Tensor cross_entropy_rows_(at::Tensor& logits, const at::Tensor& targets) {
+  return cross_entropy_rows(logits, targets);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(setun, Meta, m) {
   m.impl("gated_activation", gated_activation);
   m.impl("gated_activation_backward", gated_activation_backward);
   m.impl("rope", rope);
+  m.impl("cross_entropy_rows", cross_entropy_rows);
+  m.impl("cross_entropy_rows_", cross_entropy_rows_);
 }
 
 }  // namespace setun::ops

@@ -42,5 +42,7 @@ TORCH_LIBRARY(setun, m) {
   m.def(
       "gated_activation_backward(Tensor grad, Tensor gate, Tensor up, str activation) -> (Tensor "
       "grad_gate, Tensor grad_up)");
+  m.def("cross_entropy_rows(Tensor logits, Tensor targets) -> Tensor");
+  m.def("cross_entropy_rows_(Tensor(a!) logits, Tensor targets) -> Tensor");
   m.def("rope(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
 }

@@ -45,4 +45,14 @@ inline void check_rope(const at::Tensor& x, const at::Tensor& cos, const at::Ten
   }
 }
 
+inline void check_cross_entropy_rows(const at::Tensor& logits, const at::Tensor& targets) {
+  check_elements("cross_entropy_rows", "logits", logits);
+  TORCH_CHECK(logits.dim() == 2 && logits.size(1) > 0,
+              "cross_entropy_rows: expected logits [N, V], got shape ", logits.sizes());
+  TORCH_CHECK(
+      targets.scalar_type() == at::kLong && targets.dim() == 1 && targets.size(0) == logits.size(0),
+      "cross_entropy_rows: expected int64 targets [", logits.size(0), "], got ",
+      targets.scalar_type(), " ", targets.sizes());
+}
+
 }  // namespace setun::ops

@@ -26,4 +26,16 @@ at::Tensor rope(const at::Tensor& x_BHTD, const at::Tensor& cos_TD, const at::Te
   return op.call(x_BHTD, cos_TD, sin_TD, inverse);
 }
 
+at::Tensor cross_entropy_rows(const at::Tensor& logits_NV, const at::Tensor& targets_N) {
+  static const auto op =
+      find<at::Tensor(const at::Tensor&, const at::Tensor&)>("setun::cross_entropy_rows");
+  return op.call(logits_NV, targets_N);
+}
+
+at::Tensor cross_entropy_rows_(at::Tensor& logits_NV, const at::Tensor& targets_N) {
+  static const auto op =
+      find<at::Tensor(at::Tensor&, const at::Tensor&)>("setun::cross_entropy_rows_");
+  return op.call(logits_NV, targets_N);
+}
+
 }  // namespace setun::ops

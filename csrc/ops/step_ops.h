@@ -23,4 +23,12 @@ at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, GatedK
 at::Tensor rope(const at::Tensor& x_BHTD, const at::Tensor& cos_TD, const at::Tensor& sin_TD,
                 bool inverse);
 
+// Losses of softmax cross-entropy, -log softmax(z)[target], for each row of logits [N, V], fp32 or
+// bf16, and int64 targets [N] in [0, V), or kIgnoreTarget, whose loss is 0 -> fp32 [N]. No
+// derivative: cross_entropy_rows_ is the forward pass that makes it.
+at::Tensor cross_entropy_rows(const at::Tensor& logits_NV, const at::Tensor& targets_N);
+// The same, and d loss / d logits of each row takes the logits' place: softmax(z) - onehot(target),
+// 0 where the target is ignored. logits must be contiguous.
+at::Tensor cross_entropy_rows_(at::Tensor& logits_NV, const at::Tensor& targets_N);
+
 }  // namespace setun::ops

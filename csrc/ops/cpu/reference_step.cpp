@@ -1,5 +1,6 @@
 #include "ops/cpu/reference_step.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -55,6 +56,20 @@ NormGradient layer_norm_backward(const std::vector<double>& dy, const std::vecto
     v -= shift;
   }
   return gradient;
+}
+
+RowLoss cross_entropy(const std::vector<double>& z, std::size_t target) {
+  const double largest = *std::max_element(z.begin(), z.end());
+  double sum = 0;
+  for (const double v : z) {
+    sum += std::exp(v - largest);
+  }
+  RowLoss row{std::log(sum) + largest - z[target], {}};
+  for (const double v : z) {
+    row.gradient.push_back(std::exp(v - largest) / sum);
+  }
+  row.gradient[target] -= 1;
+  return row;
 }
 
 }  // namespace setun::ops::reference

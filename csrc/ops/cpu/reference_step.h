@@ -2,6 +2,7 @@
 // is measured against. Torch-free.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "ops/gated_kind.h"
@@ -21,5 +22,11 @@ NormGradient rms_norm_backward(const std::vector<double>& dy, const std::vector<
                                const std::vector<double>& gain, double eps);
 NormGradient layer_norm_backward(const std::vector<double>& dy, const std::vector<double>& x,
                                  double eps);
+
+struct RowLoss {
+  double loss;
+  std::vector<double> gradient;  // softmax(z) - onehot(target)
+};
+RowLoss cross_entropy(const std::vector<double>& z, std::size_t target);
 
 }  // namespace setun::ops::reference

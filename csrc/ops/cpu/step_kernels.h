@@ -45,6 +45,10 @@ struct StepKernels {
                 float* v);
   // Sum of the squares of n values in double; not finite exactly when one of them is not.
   double (*square_sum)(const float* x, int64_t n);
+  // -log softmax(z)[target] of k logits, 0 <= target < k.
+  float (*cross_entropy)(InRow z, int64_t target, int64_t k);
+  // The same, leaving the loss's derivative in place of the logits.
+  float (*cross_entropy_gradient)(OutRow z, int64_t target, int64_t k);
 };
 
 const StepKernels& step_kernels();  // of base/cpu_features' cpu_path()

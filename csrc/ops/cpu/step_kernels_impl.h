@@ -1,5 +1,6 @@
 // The step kernels' only source, with the parts it includes. The file that includes it sets the
 // instruction set by its compile flags and names the build by SETUN_STEP_KERNELS.
+#include "ops/cpu/cross_entropy_impl.h"
 #include "ops/cpu/gated_impl.h"
 #include "ops/cpu/norm_backward_impl.h"
 #include "ops/cpu/optimizer_impl.h"
@@ -19,6 +20,8 @@ const StepKernels& SETUN_STEP_KERNELS() {
       .layer_norm_backward = layer_norm_backward,
       .adamw = adamw,
       .square_sum = square_sum,
+      .cross_entropy = cross_entropy,
+      .cross_entropy_gradient = cross_entropy_gradient,
   };
   return kernels;
 }
