@@ -67,18 +67,51 @@ void fake_encode_scaled(const float* x, int64_t k, float multiplier, float scale
   }
 }
 
-float rms_factor(const float* x, int64_t k, double eps) {
-  const float largest = abs_max(x, k);
-  if (largest <= kHuge) {
-    const float sum = blocked_sum(k, [x](int64_t i) { return x[i] * x[i]; });
-    return 1.0F / std::sqrt(sum / static_cast<float>(k) + static_cast<float>(eps));
+// Sum of squares in the fixed tree and largest magnitude (NaN ignored) of n <= kSumBlock values.
+struct SquaresAndMax {
+  float sum, largest;
+};
+SquaresAndMax squares_and_max(const float* x, int64_t n) {
+  float squares[kLanes] = {}, largest[kLanes] = {};
+  const auto add = [&](int lane, float value) {
+    squares[lane] += value * value;
+    const float magnitude = std::fabs(value);
+    largest[lane] = magnitude > largest[lane] ? magnitude : largest[lane];
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      add(lane, x[i + lane]);
+    }
   }
+  for (int lane = 0; i < n; ++i, ++lane) {
+    add(lane, x[i]);
+  }
+  return {reduce_sum(squares), reduce_max(largest)};
+}
+
+// The factor of a row that is huge or not finite.
+float rms_factor_scaled(const float* x, int64_t k, float largest, double eps) {
   const float sum = blocked_sum(k, [x, largest](int64_t i) {
     const float v = x[i] / largest;
     return v * v;
   });
   const float shift = static_cast<float>(eps) / largest / largest;
   return 1.0F / std::sqrt(sum / static_cast<float>(k) + shift) / largest;
+}
+
+float rms_factor(const float* x, int64_t k, double eps) {
+  SquaresAndMax total = {0, 0};
+  for (int64_t start = 0; start < k; start += kSumBlock) {
+    const int64_t n = k - start < kSumBlock ? k - start : kSumBlock;
+    const SquaresAndMax block = squares_and_max(x + start, n);
+    total.sum = start == 0 ? block.sum : total.sum + block.sum;
+    total.largest = block.largest > total.largest ? block.largest : total.largest;
+  }
+  if (!(total.largest <= kHuge) || std::isnan(total.sum)) {
+    return rms_factor_scaled(x, k, abs_max(x, k), eps);
+  }
+  return 1.0F / std::sqrt(total.sum / static_cast<float>(k) + static_cast<float>(eps));
 }
 
 void scale_row(const float* x, const float* gain, int64_t k, float factor, float* y) {
@@ -121,6 +154,8 @@ const RowKernels& SETUN_ROW_KERNELS() {
       .encode_sum = encode_sum,
       .encode_random = encode_random,
       .widen_bf16 = widen_bf16,
+      .codes_to_float = codes_to_float,
+      .ternary_to_bf16 = ternary_to_bf16,
       .pack_int4 = pack_int4,
       .unpack_int4 = unpack_int4,
       .min_max = min_max,
