@@ -9,14 +9,16 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <memory>
+#include <optional>
 #include <sstream>
 #include <thread>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "bench/contest.h"
@@ -239,6 +241,11 @@ void bench_kernels(const KernelBenchOptions& options) {
   SETUN_CHECK(path || options.path.empty(), "setun bench kernels: --path ", options.path,
               ": expected one of ", enum_list<CpuPath>());
   const auto list = contests(options);
+  SETUN_CHECK(options.only.empty() ||
+                  std::any_of(list.begin(), list.end(),
+                              [&](const auto& item) { return item.first == options.only; }),
+              "setun bench kernels: --only ", options.only,
+              ": expected one of product, decode, activations, weights, hadamard");
   force_cpu_path(path);
   const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
   at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : cores));
@@ -250,8 +257,6 @@ void bench_kernels(const KernelBenchOptions& options) {
       print_contest(results.back());
     }
   }
-  SETUN_CHECK(!results.empty(), "setun bench kernels: --only ", options.only,
-              ": expected one of product, decode, activations, weights, hadamard");
   if (!options.json.empty()) {
     write_contests(options.json, results);
   }

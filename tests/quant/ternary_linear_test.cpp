@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "ops/cpu/reference.h"
+#include "ops/kernel_calls.h"
 #include "ops/ops.h"
 #include "quant/tensors.h"
 #include "support/catch.h"
@@ -153,6 +154,25 @@ TEST_CASE("ternary_linear: leading dimensions, layouts, NaN scales, no rows, Met
   CHECK(test::alike(
       ops::ternary_linear(meta, {w.packed.to(at::kMeta), 24, 40}, scale.to(at::kMeta), at::kFloat),
       y));
+}
+
+TEST_CASE("the kernel that ran is the one of the path in use and of the number of rows",
+          "[quant]") {
+  const ops::PackedTernary w = ops::pack_ternary(at::randint(-1, 2, {24, 40}, at::kChar));
+  on_every_path([&] {
+    // Without VNNI the 256-bit kernels serve wider registers too.
+    const CpuPath path = cpu_path() == CpuPath::kAvx512 ? CpuPath::kAvx2 : cpu_path();
+    for (const int64_t rows : {1, 16, 17}) {
+      const Kernel wanted = rows <= 16 ? Kernel::kTernaryFewRows : Kernel::kTernaryPanels;
+      const Kernel other = rows <= 16 ? Kernel::kTernaryPanels : Kernel::kTernaryFewRows;
+      const int64_t before = ops::kernel_calls(wanted, path),
+                    unchanged = ops::kernel_calls(other, path);
+      ops::ternary_linear(row_codes(at::randint(0, 2, {rows, 40}, at::kChar)), w, at::ones({1, 1}),
+                          at::kFloat);
+      CHECK(ops::kernel_calls(wanted, path) == before + 1);
+      CHECK(ops::kernel_calls(other, path) == unchanged);
+    }
+  });
 }
 
 TEST_CASE("ternary_linear names the argument that does not fit", "[quant]") {

@@ -65,5 +65,6 @@ const TernaryKernels& ternary_kernels();  // of base/cpu_features' cpu_path()
 const TernaryKernels& ternary_kernels_scalar();
 const TernaryKernels& ternary_kernels_avx2();
 const TernaryKernels& ternary_kernels_avx512_vnni();
+const TernaryKernels& ternary_kernels_neon();
 
 }  // namespace setun::ops::cpu
