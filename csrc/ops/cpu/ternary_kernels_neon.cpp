@@ -1,6 +1,7 @@
 // Ternary products with sdot, which adds four products of signed bytes into each of 4 lanes and can
 // take one quad of 16 activations for all lanes. code + 1 is 0, 1 or 2, so it is a signed byte too.
-// Compiled for AArch64 with the dot product extension (FEAT_DotProd).
+// Loops over sums are unrolled by pragma: g++ keeps the sums in registers only then. Compiled for
+// AArch64 with the dot product extension (FEAT_DotProd).
 #include <arm_neon.h>
 
 #include "ops/cpu/ternary_epilogue_impl.h"
@@ -51,14 +52,17 @@ template <class Tile, int R>
 void dot_rows(const int8_t* a, int64_t stride, const uint8_t* tiles, int64_t count, int32_t* sums,
               int64_t width) {
   int32x4_t sum[R][kParts];
-  for (auto& row : sum) {
-    for (int32x4_t& part : row) {
-      part = vdupq_n_s32(0);
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kParts; ++p) {
+      sum[r][p] = vdupq_n_s32(0);
     }
   }
   for (int64_t t = 0; t < count; ++t) {
     const uint8_t* tile = tiles + t * Tile::kBytes;
     int8x16_t quads[R];
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       quads[r] = vld1q_s8(a + r * stride + t * kTile);
     }
@@ -67,7 +71,9 @@ void dot_rows(const int8_t* a, int64_t stride, const uint8_t* tiles, int64_t cou
     add_field<Tile, R, 2>(tile, quads, sum);
     add_field<Tile, R, 3>(tile, quads, sum);
   }
+#pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int p = 0; p < kParts; ++p) {
       vst1q_s32(sums + r * width + p * kTile / kParts, sum[r][p]);
     }
