@@ -108,6 +108,23 @@ TEST_CASE("what config print writes is a recipe that prints the same", "[cli]") 
   }
 }
 
+TEST_CASE("bench kernels writes what it prints as JSON", "[cli]") {
+  const test::TempDir folder;
+  const std::string json = (folder / "kernels.json").string();
+  const Result result = setun_program(
+      "bench kernels --only product --shape 20x64x48 --repetitions 2 --threads 1 --path scalar "
+      "--json " +
+      json);
+  CHECK(result.code == 0);
+  CHECK(result.out.find("1 threads, Setun path scalar") != std::string::npos);
+  const std::string text = test::read_text(json);
+  for (const char* wanted : {"\"path\": \"scalar\"", "\"threads\": 1", "product 20x64x48",
+                             "at::_int_mm", "Setun ternary_linear, bf16 result", "\"speed_up\""}) {
+    INFO(wanted);
+    CHECK(text.find(wanted) != std::string::npos);
+  }
+}
+
 TEST_CASE("--version names the program", "[cli]") {
   CHECK(setun_program("--version").out.starts_with("setun "));
 }
