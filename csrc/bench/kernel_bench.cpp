@@ -9,14 +9,16 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <memory>
+#include <optional>
 #include <sstream>
 #include <thread>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "bench/contest.h"
@@ -132,6 +134,38 @@ Contest decode_contest(int64_t columns, int64_t cache) {
             1e-9 * static_cast<double>(w16.nbytes())}}};
 }
 
+// A run repeats a short call until it is worth timing.
+std::function<void()> repeated(int64_t times, std::function<void()> once) {
+  return [=] {
+    for (int64_t i = 0; i < times; ++i) {
+      once();
+    }
+  };
+}
+
+// Few rows through one layer that stays in the cache.
+Contest layer_contest(int64_t columns, int64_t outputs) {
+  constexpr int64_t kTimes = 50;
+  const at::Tensor w = at::randn({outputs, columns}).mul_(0.02), w16 = w.to(at::kBFloat16);
+  const ops::PackedWeight packed = ops::quantize_pack_absmean(w, 0, 1e-5);
+  const double layer = 2e-9 * kTimes * static_cast<double>(columns) * static_cast<double>(outputs);
+  Contest contest = {
+      "few rows through one layer, " + std::to_string(kTimes) + " times", "GOP/s", {}};
+  for (const int64_t rows : {1, 4, 16}) {
+    const at::Tensor x16 = at::randn({rows, columns}).to(at::kBFloat16);
+    const ops::RowCodes x = random_row_codes(rows, columns);
+    const std::string suffix = ", " + std::to_string(rows) + (rows == 1 ? " row" : " rows");
+    const double work = layer * static_cast<double>(rows);
+    contest.arms.push_back(
+        {"ATen bf16" + suffix, repeated(kTimes, [=] { at::linear(x16, w16); }), work});
+    contest.arms.push_back(
+        {"Setun ternary_linear" + suffix,
+         repeated(kTimes, [=] { ops::ternary_linear(x, packed.codes, packed.scale, at::kFloat); }),
+         work});
+  }
+  return contest;
+}
+
 void copy_bytes(const at::Tensor& from, const at::Tensor& to) {
   auto* out = static_cast<char*>(to.data_ptr());
   const auto* in = static_cast<const char*>(from.const_data_ptr());
@@ -151,23 +185,15 @@ void transform_blocks(const at::Tensor& x, int64_t block, const at::Tensor& y) {
       });
 }
 
-// Repeats a small buffer until the work is worth timing.
 Contest hadamard_contest(const std::string& where, int64_t bytes, int64_t repeats) {
   const at::Tensor x = at::randn({bytes / 4}), y = at::empty_like(x);
   const double work = 2e-9 * static_cast<double>(bytes * repeats);
-  const auto repeated = [repeats](const std::function<void()>& once) {
-    return [=] {
-      for (int64_t i = 0; i < repeats; ++i) {
-        once();
-      }
-    };
-  };
   Contest contest = {"Hadamard transform, " + human_bytes(static_cast<double>(bytes)) + " " + where,
                      "GB/s",
-                     {{"memcpy", repeated([=] { copy_bytes(x, y); }), work}}};
+                     {{"memcpy", repeated(repeats, [=] { copy_bytes(x, y); }), work}}};
   for (int64_t block = 256; block <= 4096; block *= 2) {
     contest.arms.push_back({"blocks of " + std::to_string(block),
-                            repeated([=] { transform_blocks(x, block, y); }), work});
+                            repeated(repeats, [=] { transform_blocks(x, block, y); }), work});
   }
   return contest;
 }
@@ -225,6 +251,7 @@ std::vector<std::pair<std::string, std::function<Contest()>>> contests(
   }
   const Shape first = parse_shape(options.shapes.front());
   list.emplace_back("decode", [=] { return decode_contest(first.columns, cache); });
+  list.emplace_back("decode", [=] { return layer_contest(first.columns, first.outputs); });
   list.emplace_back("activations", [=] { return activations_contest(first.rows, first.columns); });
   list.emplace_back("weights", [=] { return weights_contest(first.outputs, first.columns); });
   list.emplace_back("hadamard", [=] { return hadamard_contest("in memory", 8 * cache, 1); });
@@ -239,6 +266,11 @@ void bench_kernels(const KernelBenchOptions& options) {
   SETUN_CHECK(path || options.path.empty(), "setun bench kernels: --path ", options.path,
               ": expected one of ", enum_list<CpuPath>());
   const auto list = contests(options);
+  SETUN_CHECK(options.only.empty() ||
+                  std::any_of(list.begin(), list.end(),
+                              [&](const auto& item) { return item.first == options.only; }),
+              "setun bench kernels: --only ", options.only,
+              ": expected one of product, decode, activations, weights, hadamard");
   force_cpu_path(path);
   const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
   at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : cores));
@@ -250,8 +282,6 @@ void bench_kernels(const KernelBenchOptions& options) {
       print_contest(results.back());
     }
   }
-  SETUN_CHECK(!results.empty(), "setun bench kernels: --only ", options.only,
-              ": expected one of product, decode, activations, weights, hadamard");
   if (!options.json.empty()) {
     write_contests(options.json, results);
   }

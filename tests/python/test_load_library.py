@@ -128,6 +128,30 @@ class Operators(unittest.TestCase):
         torch.testing.assert_close(setun.layer_norm(x, EPS), torch.layer_norm(x, (40,), None, None, EPS))
         torch.testing.assert_close(got, want)
 
+    def test_the_integer_path_is_the_product_of_the_codes(self):
+        x, w, gain = torch.randn(19, 100), torch.randn(33, 100) * 0.02, torch.randn(100)
+        codes, scale, sums, factor = setun.rms_norm_quantize(x, gain, EPS, 8, EPS, 4)
+        wanted = setun.quantize_absmax(setun.hadamard(setun.rms_norm(x, gain, EPS), 4), 8, EPS)
+        self.assertTrue(torch.equal(codes, wanted[0]) and torch.equal(scale, wanted[1]))
+        self.assertTrue(torch.equal(sums, codes.sum(-1, dtype=torch.int32)))
+        torch.testing.assert_close(factor, (x.square().mean(-1, keepdim=True) + EPS).rsqrt())
+        packed, w_scale, counts = setun.quantize_pack_absmean(w, 0, EPS)
+        ternary = setun.quantize_absmean(w, 0, EPS)[0]
+        self.assertTrue(torch.equal(setun.unpack_ternary(packed, 33, 100, torch.int8), ternary))
+        self.assertEqual(counts.tolist(), [(ternary == code).sum() for code in (-1, 0, 1)])
+        self.assertTrue(torch.equal(setun.quantize_pack_scaled(w, w_scale)[0], packed))
+        acc = codes.to(torch.int32) @ ternary.to(torch.int32).t()
+        residual = torch.randn(19, 33)
+        for args, want in (((codes, None), acc * (w_scale / scale)), ((codes, residual), acc * (w_scale / scale) + residual)):
+            y = setun.ternary_linear(args[0], scale, sums, packed, 33, 100, w_scale, torch.float32, args[1])
+            self.assertTrue(torch.equal(y, want))
+        turned = setun.transpose_ternary(packed, 33, 100)
+        self.assertTrue(torch.equal(setun.unpack_ternary(turned, 100, 33, torch.float32), ternary.t().float()))
+        grad, grad_scale, _ = setun.quantize_gradient_rows(x * 1e-6, True, 7)
+        self.assertLess((grad - x * 1e-6 * grad_scale).abs().max().item(), 1.0001)
+        small = torch.randint(-8, 8, (3, 7), dtype=torch.int8)
+        self.assertTrue(torch.equal(setun.unpack_int4(setun.pack_int4(small), 7), small))
+
     def test_threads_do_not_change_a_bit(self):
         x = torch.randn(300, 257)
         results = []

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "ops/cpu/reference.h"
+#include "ops/kernel_calls.h"
 #include "ops/ops.h"
 #include "quant/tensors.h"
 #include "support/catch.h"
@@ -72,25 +73,34 @@ TEST_CASE("ternary_linear equals the reference bit for bit on every path", "[qua
   check_case({33, 200, 1024, 1, true});
 }
 
-TEST_CASE("sums stay exact in the worst case up to 32768 columns", "[quant]") {
-  for (const int64_t columns : {64, 256, 2048, 4096, 32768}) {
-    for (const int64_t rows : {1, 4, 18}) {
-      for (const int activation : {127, -128}) {
-        for (const int weight : {1, -1, 0}) {
-          const at::Tensor codes = at::full({rows, columns}, activation, at::kChar);
-          const ops::RowCodes x = {codes, at::ones({rows, 1}), codes.sum(-1, false, at::kInt)};
-          const at::Tensor w = at::full({70, columns}, weight, at::kChar);
-          const auto wanted = static_cast<float>(columns * activation * weight);
-          on_every_path([&] {
-            const at::Tensor y =
-                ops::ternary_linear(x, ops::pack_ternary(w), at::ones({1, 1}), at::kFloat);
-            INFO(rows << " x " << columns << ": " << activation << " * " << weight);
-            CHECK(y.eq(wanted).all().item<bool>());
-          });
+// All activations and all weights alike: the largest sums there are.
+void check_constant(int64_t rows, int64_t outputs, int64_t columns, int activation, int weight) {
+  INFO(rows << " x " << columns << ": " << activation << " * " << weight);
+  const at::Tensor codes = at::full({rows, columns}, activation, at::kChar);
+  const ops::RowCodes x = {codes, at::ones({rows, 1}), codes.sum(-1, false, at::kInt)};
+  const at::Tensor w = at::full({outputs, columns}, weight, at::kChar);
+  const auto wanted = static_cast<float>(columns * activation * weight);
+  on_every_path([&] {
+    const at::Tensor y = ops::ternary_linear(x, ops::pack_ternary(w), at::ones({1, 1}), at::kFloat);
+    CHECK(y.eq(wanted).all().item<bool>());
+  });
+}
+
+TEST_CASE("sums stay exact in the worst case, up to the largest number of columns", "[quant]") {
+  for (const int activation : {127, -128}) {
+    for (const int weight : {1, -1, 0}) {
+      for (const int64_t columns : {64, 256, 2048, 4096, 32768}) {
+        for (const int64_t rows : {1, 4, 18}) {
+          check_constant(rows, 70, columns, activation, weight);
         }
       }
     }
+    for (const int64_t rows : {1, 2, 4, 18}) {
+      check_constant(rows, 1, int64_t{1} << 19, activation, 1);
+    }
   }
+  CHECK_THROWS_WITH(ops::pack_ternary(at::full({1, (1 << 19) + 1}, 1, at::kChar)),
+                    Catch::Contains("at most 524288"));
 }
 
 TEST_CASE("4-bit activations give the product of their 8-bit copies", "[quant]") {
@@ -153,6 +163,25 @@ TEST_CASE("ternary_linear: leading dimensions, layouts, NaN scales, no rows, Met
   CHECK(test::alike(
       ops::ternary_linear(meta, {w.packed.to(at::kMeta), 24, 40}, scale.to(at::kMeta), at::kFloat),
       y));
+}
+
+TEST_CASE("the kernel that ran is the one of the path in use and of the number of rows",
+          "[quant]") {
+  const ops::PackedTernary w = ops::pack_ternary(at::randint(-1, 2, {24, 40}, at::kChar));
+  on_every_path([&] {
+    // Without VNNI the 256-bit kernels serve wider registers too.
+    const CpuPath path = cpu_path() == CpuPath::kAvx512 ? CpuPath::kAvx2 : cpu_path();
+    for (const int64_t rows : {1, 16, 17}) {
+      const Kernel wanted = rows <= 16 ? Kernel::kTernaryFewRows : Kernel::kTernaryPanels;
+      const Kernel other = rows <= 16 ? Kernel::kTernaryPanels : Kernel::kTernaryFewRows;
+      const int64_t before = ops::kernel_calls(wanted, path),
+                    unchanged = ops::kernel_calls(other, path);
+      ops::ternary_linear(row_codes(at::randint(0, 2, {rows, 40}, at::kChar)), w, at::ones({1, 1}),
+                          at::kFloat);
+      CHECK(ops::kernel_calls(wanted, path) == before + 1);
+      CHECK(ops::kernel_calls(other, path) == unchanged);
+    }
+  });
 }
 
 TEST_CASE("ternary_linear names the argument that does not fit", "[quant]") {

@@ -49,6 +49,20 @@ void widen_bf16(const uint16_t* x, int64_t k, float* y) {
   }
 }
 
+void codes_to_float(const int8_t* codes, int64_t k, float* y) {
+  for (int64_t i = 0; i < k; ++i) {
+    y[i] = codes[i];
+  }
+}
+
+// The bf16 bits of -1, 0 and 1.
+void ternary_to_bf16(const int8_t* codes, int64_t k, uint16_t* y) {
+  for (int64_t i = 0; i < k; ++i) {
+    const int16_t code = codes[i];
+    y[i] = static_cast<uint16_t>((code & 0x8000) | (code != 0 ? 0x3F80 : 0));
+  }
+}
+
 void pack_int4(const int8_t* codes, int64_t k, uint8_t* packed) {
   for (int64_t i = 0; i < k / 2; ++i) {
     packed[i] = static_cast<uint8_t>((codes[2 * i] & 15) | (codes[2 * i + 1] << 4));

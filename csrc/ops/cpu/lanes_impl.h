@@ -69,12 +69,10 @@ inline float clipped(float v, float low, float high) {
   return v > high ? high : v;
 }
 
-// Clipping to one beyond the range before rounding changes no code and keeps the rounding trick
-// exact.
+// low and high are integers, so clipping first gives the code of clipping last, and keeps the
+// rounding trick exact.
 inline float code_of(float v, float low, float high) {
-  v = clipped(v, low - 1.0F, high + 1.0F);
-  v = (v + kRound) - kRound;
-  return clipped(v, low, high);
+  return (clipped(v, low, high) + kRound) - kRound;
 }
 
 }  // namespace

@@ -62,14 +62,27 @@ at::Tensor unpack_ternary(const at::Tensor& packed_in, int64_t rows, int64_t col
   check_packed("unpack_ternary", packed_in, rows, columns);
   check_code_type("unpack_ternary", dtype);
   const at::Tensor packed = packed_in.contiguous();
-  at::Tensor codes = at::empty({rows, columns}, at::kChar);
+  at::Tensor result = at::empty({rows, columns}, dtype);
   const auto* in = packed.const_data_ptr<uint8_t>();
-  auto* out = codes.data_ptr<int8_t>();
-  const TernaryKernels& kernels = ternary_kernels();
+  void* out = result.data_ptr();
+  const TernaryKernels& ternary = ternary_kernels();
+  const RowKernels& row_kernel = row_kernels();
   for_each_tile_row(rows, columns, [&](int64_t row, int64_t count, int64_t at) {
-    kernels.unpack_tiles(in + at, count, columns, out + row * columns, columns);
+    const int64_t begin = row * columns, n = count * columns;
+    if (dtype == at::kChar) {
+      ternary.unpack_tiles(in + at, count, columns, static_cast<int8_t*>(out) + begin, columns);
+      return;
+    }
+    thread_local std::vector<int8_t> codes;  // of one row of tiles: stays in the cache
+    codes.resize(static_cast<std::size_t>(n));
+    ternary.unpack_tiles(in + at, count, columns, codes.data(), columns);
+    if (dtype == at::kFloat) {
+      row_kernel.codes_to_float(codes.data(), n, static_cast<float*>(out) + begin);
+    } else {
+      row_kernel.ternary_to_bf16(codes.data(), n, static_cast<uint16_t*>(out) + begin);
+    }
   });
-  return codes.to(dtype);
+  return result;
 }
 
 at::Tensor transpose_ternary(const at::Tensor& packed_in, int64_t rows, int64_t columns) {

@@ -40,6 +40,9 @@ struct RowKernels {
                            uint64_t key, uint64_t counter, int8_t* codes);
   // bf16 bits to fp32.
   void (*widen_bf16)(const uint16_t* x, int64_t k, float* y);
+  // Codes to fp32, and codes -1, 0, 1 to the bits of bf16.
+  void (*codes_to_float)(const int8_t* codes, int64_t k, float* y);
+  void (*ternary_to_bf16)(const int8_t* codes, int64_t k, uint16_t* y);
   // Two's complement nibbles, the even index low; k codes in (k + 1) / 2 bytes.
   void (*pack_int4)(const int8_t* codes, int64_t k, uint8_t* packed);
   void (*unpack_int4)(const uint8_t* packed, int64_t k, int8_t* codes);

@@ -67,6 +67,8 @@ const RowKernels& SETUN_ROW_KERNELS() {
       .encode_sum = encode_sum,
       .encode_random = encode_random,
       .widen_bf16 = widen_bf16,
+      .codes_to_float = codes_to_float,
+      .ternary_to_bf16 = ternary_to_bf16,
       .pack_int4 = pack_int4,
       .unpack_int4 = unpack_int4,
       .min_max = min_max,

@@ -24,8 +24,8 @@ class StagedActivations {
   ActivationRows part(int64_t g, int64_t row, int64_t count) const {
     return {data_ + row * stride_ + g * group_stride_, stride_, count};
   }
-  // Sum of the codes of a row in a group.
-  int32_t sum(int64_t g, int64_t row) const { return sums_[row * groups_ + g]; }
+  // Sums of the codes of the rows from `row` in a group, groups() apart.
+  const int32_t* sums(int64_t g, int64_t row) const { return sums_ + row * groups_ + g; }
 
  private:
   bool in_place(const at::Tensor& codes, int64_t columns) const;

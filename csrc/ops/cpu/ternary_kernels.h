@@ -31,6 +31,24 @@ struct RowView {
   const uint16_t* bf16 = nullptr;
 };
 
+// A block of the result: `rows` rows of `outputs` values, whose sums lie `width` apart.
+struct OutputBlock {
+  int64_t rows, outputs, width;
+  const float* s;    // [rows]: the activations' multipliers
+  RowView residual;  // of the first row; rows are `stride` apart
+  RowPlace out;
+  int64_t stride;
+
+  RowView residual_row(int64_t m) const {
+    return {residual.fp32 == nullptr ? nullptr : residual.fp32 + m * stride,
+            residual.bf16 == nullptr ? nullptr : residual.bf16 + m * stride};
+  }
+  RowPlace out_row(int64_t m) const {
+    return {out.fp32 == nullptr ? nullptr : out.fp32 + m * stride,
+            out.bf16 == nullptr ? nullptr : out.bf16 + m * stride};
+  }
+};
+
 struct TernaryKernels {
   CpuPath path;
   // Codes [rows <= 16, columns] with `stride` between rows -> one row of tiles.
@@ -49,21 +67,20 @@ struct TernaryKernels {
                        uint8_t* panel);
   // sums[m][64] = sum over the panel's columns of (code + 1) a.
   void (*panel_dot)(const ActivationRows& a, const uint8_t* panel, int64_t count, int32_t* sums);
-  // out = float(sums - row_sum) * (scale / s) + residual for n outputs; step 0: one scale, 1: one
-  // an output.
-  void (*finish_row)(const int32_t* sums, int64_t n, int32_t row_sum, const float* scale,
-                     int64_t step, float s, const RowView& residual, const RowPlace& out);
-  // totals += float(sums - group_sum) * scale[i * step].
-  void (*add_group)(const int32_t* sums, int64_t n, int32_t group_sum, const float* scale,
-                    int64_t step, float* totals);
+  // out = float(sum - row_sum) * (scale / s) + residual; step 0: one scale, 1: one an output.
+  void (*finish_rows)(const OutputBlock& block, const int32_t* sums, const int32_t* row_sums,
+                      const float* scale, int64_t step);
+  // totals += float(sum - group_sum) * scale[i * step]; group_sums are sum_step apart.
+  void (*add_group)(const OutputBlock& block, const int32_t* sums, const int32_t* group_sums,
+                    int64_t sum_step, const float* scale, int64_t step, float* totals);
   // out = totals * (1 / s) + residual.
-  void (*finish_groups)(const float* totals, int64_t n, float s, const RowView& residual,
-                        const RowPlace& out);
+  void (*finish_groups)(const OutputBlock& block, const float* totals);
 };
 
 const TernaryKernels& ternary_kernels();  // of base/cpu_features' cpu_path()
 const TernaryKernels& ternary_kernels_scalar();
 const TernaryKernels& ternary_kernels_avx2();
 const TernaryKernels& ternary_kernels_avx512_vnni();
+const TernaryKernels& ternary_kernels_neon();
 
 }  // namespace setun::ops::cpu

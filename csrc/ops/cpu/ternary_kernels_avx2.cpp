@@ -1,6 +1,7 @@
 // Ternary products with vpmaddubsw, which adds two products of unsigned code + 1 bytes and signed
 // activations into each of 16 lanes of 16 bits. A pair is at least -512 and at most 508, so 64
 // steps fit (-32768 exactly, in the worst case) before the lanes are added in pairs to 32 bits.
+// Loops over sums are unrolled by pragma: g++ keeps the sums in registers only then.
 #include <immintrin.h>
 
 #include "ops/cpu/ternary_epilogue_impl.h"
@@ -9,7 +10,13 @@
 namespace setun::ops::cpu {
 namespace {
 
-constexpr int kRows = 6;    // of a register tile: 6 x 2 sums, 2 panel registers, 1 activation
+// Rows of a register tile: 6 x 2 sums, 2 panel registers, 1 activation, 1 product. g++ 12 spills
+// above 4.
+#if defined(__clang__)
+constexpr int kRows = 6;
+#else
+constexpr int kRows = 4;
+#endif
 constexpr int kHalves = 2;  // registers of a field of a tile: 8 outputs each
 constexpr int64_t kSafeSteps = 64;
 constexpr int64_t kHalfBytes = kTileBytes / kHalves;
@@ -37,9 +44,11 @@ struct FieldSums {
   __m256i lanes[R][kHalves][2];
 
   FieldSums() {
-    for (auto& row : lanes) {
-      for (auto& half : row) {
-        half[0] = half[1] = _mm256_setzero_si256();
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int half = 0; half < kHalves; ++half) {
+        lanes[r][half][0] = lanes[r][half][1] = _mm256_setzero_si256();
       }
     }
   }
@@ -58,7 +67,9 @@ struct FieldSums {
   }
   void add_to(int32_t* sums) const {
     const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 2
     for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
       for (int half = 0; half < kHalves; ++half) {
         auto* at = reinterpret_cast<__m256i*>(sums + r * kTile + half * kTile / kHalves);
         const __m256i once = _mm256_madd_epi16(lanes[r][half][0], ones);
@@ -130,8 +141,9 @@ void panel_rows(const int8_t* a, int64_t stride, const uint8_t* tile, int64_t qu
   for (int64_t start = 0; start < quads; start += kSafeSteps) {
     const int64_t end = start + kSafeSteps < quads ? start + kSafeSteps : quads;
     __m256i lanes[R][kHalves];
-    for (auto& row : lanes) {
-      row[0] = row[1] = _mm256_setzero_si256();
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+      lanes[r][0] = lanes[r][1] = _mm256_setzero_si256();
     }
     for (int64_t q = start; q < end; ++q) {
       const __m256i low = load(tile + q * kTileBytes);
@@ -143,6 +155,7 @@ void panel_rows(const int8_t* a, int64_t stride, const uint8_t* tile, int64_t qu
         lanes[r][1] = _mm256_add_epi16(lanes[r][1], _mm256_maddubs_epi16(high, quad));
       }
     }
+#pragma GCC unroll 6
     for (int r = 0; r < R; ++r) {
       add_widened(sums + r * kPanelRows, lanes[r][0]);
       add_widened(sums + r * kPanelRows + kTile / kHalves, lanes[r][1]);
@@ -179,7 +192,7 @@ const TernaryKernels& ternary_kernels_avx2() {
       .tile_dot = tile_dot,
       .unpack_panel = unpack_panel,
       .panel_dot = panel_dot<>,
-      .finish_row = finish_row,
+      .finish_rows = finish_rows,
       .add_group = add_group,
       .finish_groups = finish_groups,
   };

@@ -22,10 +22,13 @@ inline __m512i broadcast_quad(const int8_t* a) {
 template <int R, int U>
 void dot_rows(const int8_t* a, int64_t stride, const uint8_t* tiles, int64_t count, int32_t* sums) {
   __m512i field[U][R][kTileQuads];
-  for (auto& unrolled : field) {
-    for (auto& row : unrolled) {
-      for (__m512i& sum : row) {
-        sum = _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (int u = 0; u < U; ++u) {
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int f = 0; f < kTileQuads; ++f) {
+        field[u][r][f] = _mm512_setzero_si512();
       }
     }
   }
@@ -52,10 +55,13 @@ void dot_rows(const int8_t* a, int64_t stride, const uint8_t* tiles, int64_t cou
   for (; t < count; ++t) {
     add_tile(t, field[0]);
   }
+#pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
     __m512i total = _mm512_setzero_si512();
-    for (int f = kTileQuads - 1; f >= 0; --f) {
+#pragma GCC unroll 4
+    for (int f = 0; f < kTileQuads; ++f) {
       __m512i sum = field[0][r][f];
+#pragma GCC unroll 4
       for (int u = 1; u < U; ++u) {
         sum = _mm512_add_epi32(sum, field[u][r][f]);
       }
@@ -99,9 +105,11 @@ template <int R>
 void panel_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int64_t quads,
                 int32_t* sums) {
   __m512i sum[R][kPanelTiles];
-  for (auto& row : sum) {
-    for (__m512i& lane : row) {
-      lane = _mm512_setzero_si512();
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int64_t t = 0; t < kPanelTiles; ++t) {
+      sum[r][t] = _mm512_setzero_si512();
     }
   }
   for (int64_t q = 0; q < quads; ++q) {
@@ -119,7 +127,9 @@ void panel_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int64_t q
       }
     }
   }
+#pragma GCC unroll 6
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int64_t t = 0; t < kPanelTiles; ++t) {
       _mm512_storeu_si512(sums + r * kPanelRows + t * kTile, sum[r][t]);
     }
@@ -152,7 +162,7 @@ const TernaryKernels& ternary_kernels_avx512_vnni() {
       .tile_dot = tile_dot,
       .unpack_panel = unpack_panel,
       .panel_dot = panel_dot<>,
-      .finish_row = finish_row,
+      .finish_rows = finish_rows,
       .add_group = add_group,
       .finish_groups = finish_groups,
   };

@@ -54,7 +54,7 @@ const TernaryKernels& ternary_kernels_scalar() {
       .tile_dot = tile_dot,
       .unpack_panel = unpack_panel,
       .panel_dot = panel_dot,
-      .finish_row = finish_row,
+      .finish_rows = finish_rows,
       .add_group = add_group,
       .finish_groups = finish_groups,
   };

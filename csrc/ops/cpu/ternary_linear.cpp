@@ -118,23 +118,21 @@ class Product {
   // width] carry several groups.
   void finish(int64_t g, int64_t row, int64_t count, int64_t column, int64_t width,
               const int32_t* sums, float* totals) const {
-    const int64_t n = std::min(width, outputs_ - column);
+    const RowPlace residual = residual_.at(row, column);
+    const OutputBlock block = {count,    std::min(width, outputs_ - column), width,
+                               s_ + row, {residual.fp32, residual.bf16},     y_.at(row, column),
+                               outputs_};
     const float* scale = scale_ + column * scale_step_ + (scale_step_ == 0 ? 0 : g);
-    for (int64_t m = 0; m < count; ++m, sums += width, totals += width) {
-      const int32_t sum = x_.sum(g, row + m);
-      const RowPlace place = residual_.at(row + m, column), out = y_.at(row + m, column);
-      const RowView residual = {place.fp32, place.bf16};
-      if (x_.groups() == 1) {
-        kernels_.finish_row(sums, n, sum, scale, scale_step_, s_[row + m], residual, out);
-        continue;
-      }
-      if (g == 0) {
-        std::fill(totals, totals + n, 0.0F);
-      }
-      kernels_.add_group(sums, n, sum, scale, scale_step_, totals);
-      if (g + 1 == x_.groups()) {
-        kernels_.finish_groups(totals, n, s_[row + m], residual, out);
-      }
+    if (x_.groups() == 1) {
+      kernels_.finish_rows(block, sums, x_.sums(0, row), scale, scale_step_);
+      return;
+    }
+    if (g == 0) {
+      std::fill(totals, totals + count * width, 0.0F);
+    }
+    kernels_.add_group(block, sums, x_.sums(g, row), x_.groups(), scale, scale_step_, totals);
+    if (g + 1 == x_.groups()) {
+      kernels_.finish_groups(block, totals);
     }
   }
 
