@@ -19,6 +19,8 @@
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "bench/contest.h"
+#include "bench/op_profile.h"
 #include "bench/plain_decoder.h"
 #include "eval/token_loss.h"
 #include "loss/cross_entropy.h"
@@ -28,12 +30,12 @@
 namespace setun::bench {
 namespace {
 
-// One contestant: does one optimizer step each time it is called.
-using Arm = std::function<void()>;
+// Does one optimizer step each time it is called.
+using Step = std::function<void()>;
 
 struct Contestant {
   std::string name;
-  std::function<Arm()> make;
+  std::function<Step()> make;
 };
 
 at::Tensor random_tokens(const RunConfig& config, int64_t vocab) {
@@ -45,7 +47,7 @@ void set_precision(MatmulPrecision precision) {
                                                                                       : "highest");
 }
 
-Arm setun_arm(const RunConfig& config) {
+Step setun_arm(const RunConfig& config) {
   const int64_t vocab = run::planned_vocab(config);
   auto model = std::make_shared<run::AssembledModel>(run::assemble_model(config, vocab));
   std::shared_ptr<AdamW> optimizer =
@@ -79,7 +81,7 @@ Arm setun_arm(const RunConfig& config) {
   };
 }
 
-Arm plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision precision) {
+Step plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision precision) {
   ModelOptions options = config.model;
   options.vocab_size = run::planned_vocab(config);
   const PlainDecoder model(options, compute);
@@ -109,7 +111,7 @@ double peak_bytes(const Contestant& contestant, const RunOptions& options) {
     double peak = 0;
     try {
       run::set_up_process(options);
-      const Arm arm = contestant.make();
+      const Step arm = contestant.make();
       for (int i = 0; i < 3; ++i) {
         arm();
       }
@@ -131,7 +133,7 @@ double peak_bytes(const Contestant& contestant, const RunOptions& options) {
   return peak;
 }
 
-double seconds_of(const Arm& arm) {
+double seconds_of(const Step& arm) {
   const auto start = std::chrono::steady_clock::now();
   arm();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -190,9 +192,15 @@ std::vector<Contestant> contestants_of(const RunConfig& config) {
 
 }  // namespace
 
+void profile_step(const RunConfig& config, int64_t repetitions) {
+  run::set_up_process(config.run);
+  std::cout << machine_line() << ", " << enum_name(config.run.compute) << " compute\n";
+  print_op_profile(setun_arm(config), repetitions, std::cout);
+}
+
 void serve_steps(const RunConfig& config) {
   run::set_up_process(config.run);
-  const Arm arm = setun_arm(config);
+  const Step arm = setun_arm(config);
   arm();
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
@@ -210,7 +218,7 @@ void bench_step(const RunConfig& config, int64_t repetitions) {
     peaks.push_back(peak_bytes(contestant, config.run));
   }
   run::set_up_process(config.run);
-  std::vector<Arm> arms;
+  std::vector<Step> arms;
   for (const Contestant& contestant : contestants) {
     arms.push_back(contestant.make());
     arms.back()();  // warm-up

@@ -97,10 +97,12 @@ void cmd_sweep(const Target& target, bool dry_run, bool table) {
 
 void cmd_inspect(const std::string& path) { run::inspect(path); }
 
-void cmd_bench_step(const Target& target, int64_t repetitions, bool on_request) {
+void cmd_bench_step(const Target& target, int64_t repetitions, const StepBenchFlags& flags) {
   const RunConfig config = load_checked(target).config;
-  if (on_request) {
+  if (flags.on_request) {
     bench::serve_steps(config);
+  } else if (flags.profile) {
+    bench::profile_step(config, repetitions);
   } else {
     bench::bench_step(config, repetitions);
   }

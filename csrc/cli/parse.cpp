@@ -19,7 +19,7 @@ struct Arguments {
   bool dry_run = false;
   bool table = false;
   int64_t repetitions = 11;
-  bool on_request = false;
+  StepBenchFlags step_bench;
   int64_t prompt_tokens = 256;
   int64_t new_tokens = 64;
   bench::KernelBenchOptions kernels;
@@ -48,10 +48,12 @@ void add_bench_step(CLI::App& bench, Arguments& arguments) {
                             "a training step against full precision and plain LibTorch");
   step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
       ->check(CLI::PositiveNumber);
-  step->add_flag("--on-request", arguments.on_request,
+  step->add_flag("--profile", arguments.step_bench.profile,
+                 "where the time of the recipe's step goes, by operator");
+  step->add_flag("--on-request", arguments.step_bench.on_request,
                  "one step of the recipe for every line of input; prints its seconds");
   step->callback(
-      [&] { cmd_bench_step(arguments.target, arguments.repetitions, arguments.on_request); });
+      [&] { cmd_bench_step(arguments.target, arguments.repetitions, arguments.step_bench); });
 }
 
 void add_bench_decode(CLI::App& bench, Arguments& arguments) {
