@@ -71,6 +71,7 @@ void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, kLargestThreshold);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, kLargestThreshold);
+  mallopt(M_MXFAST, 0);  // fast bins are merged, all of them, whenever a large tensor is freed
 #endif
 }
 
