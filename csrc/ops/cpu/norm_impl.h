@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "ops/cpu/elements_impl.h"
 #include "ops/cpu/lanes_impl.h"
@@ -13,7 +14,9 @@
 namespace setun::ops::cpu {
 namespace {
 
-constexpr float kHuge = 1e18F;  // above it x * x may overflow a sum of 2^24 terms
+// A row with a larger element, or whose sum of squares overflows, is divided by its largest first.
+constexpr float kHuge = 1e18F;
+constexpr float kSurelySmall = 1e35F;  // no element of a row with a smaller sum of squares is huge
 
 // max|x| of k values, NaN when any of them is not finite.
 template <class T>
@@ -40,10 +43,16 @@ float abs_max_of(const T* x, int64_t k) {
 
 template <class T>
 float rms_factor_of(const T* x, int64_t k, double eps) {
-  const float largest = abs_max_of(x, k);
-  if (largest <= kHuge) {
-    const float sum = blocked_sum(k, [x](int64_t i) { return load(x, i) * load(x, i); });
+  const auto plain = [&](float sum) {
     return 1.0F / std::sqrt(sum / static_cast<float>(k) + static_cast<float>(eps));
+  };
+  const float squares = blocked_sum(k, [x](int64_t i) { return load(x, i) * load(x, i); });
+  if (squares < kSurelySmall) {  // which saves looking for the largest; not so for NaN
+    return plain(squares);
+  }
+  const float largest = abs_max_of(x, k);
+  if (largest <= kHuge && squares <= std::numeric_limits<float>::max()) {
+    return plain(squares);
   }
   const float sum = blocked_sum(k, [x, largest](int64_t i) {
     const float v = load(x, i) / largest;
