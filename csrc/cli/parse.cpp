@@ -19,6 +19,9 @@ struct Arguments {
   bool dry_run = false;
   bool table = false;
   int64_t repetitions = 11;
+  bool on_request = false;
+  int64_t prompt_tokens = 256;
+  int64_t new_tokens = 64;
 };
 
 CLI::App* add_verb(CLI::App& parent, Arguments& arguments, const char* name, const char* help,
@@ -68,6 +71,30 @@ void check_command(const CLI::App& app, std::span<char*> words) {
   }
 }
 
+void add_bench(CLI::App& app, Arguments& arguments) {
+  CLI::App* bench = app.add_subcommand("bench", "paired measurements")->require_subcommand(1);
+  CLI::App* step = add_verb(*bench, arguments, "step",
+                            "a training step against full precision and plain LibTorch");
+  step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  step->add_flag("--on-request", arguments.on_request,
+                 "one step of the recipe for every line of input; prints its seconds");
+  step->callback(
+      [&] { cmd_bench_step(arguments.target, arguments.repetitions, arguments.on_request); });
+  CLI::App* decode = add_verb(*bench, arguments, "decode",
+                              "prompt and generation speed against full precision");
+  decode->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  decode->add_option("--prompt", arguments.prompt_tokens, "tokens of the prompt")
+      ->check(CLI::PositiveNumber);
+  decode->add_option("--tokens", arguments.new_tokens, "tokens generated behind it")
+      ->check(CLI::PositiveNumber);
+  decode->callback([&] {
+    cmd_bench_decode(arguments.target, arguments.repetitions, arguments.prompt_tokens,
+                     arguments.new_tokens);
+  });
+}
+
 }  // namespace
 
 int parse_and_run(int argc, char** argv) {
@@ -97,12 +124,7 @@ int parse_and_run(int argc, char** argv) {
                    "run folder, checkpoint folder or .safetensors file")
       ->required();
   inspect->callback([&] { cmd_inspect(arguments.target.path); });
-  CLI::App* bench = app.add_subcommand("bench", "paired measurements")->require_subcommand(1);
-  CLI::App* step = add_verb(*bench, arguments, "step",
-                            "a training step against full precision and plain LibTorch");
-  step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
-      ->check(CLI::PositiveNumber);
-  step->callback([&] { cmd_bench_step(arguments.target, arguments.repetitions); });
+  add_bench(app, arguments);
   CLI::App* config =
       app.add_subcommand("config", "print, check or document recipes")->require_subcommand(1);
   CLI::App* print =

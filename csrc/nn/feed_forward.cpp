@@ -68,10 +68,10 @@ FeedForwardImpl::FeedForwardImpl(FeedForwardOptions options_in) : options(option
   }
 }
 
-at::Tensor FeedForwardImpl::forward(const at::Tensor& x_BTD, QuantContext& context) {
+at::Tensor FeedForwardImpl::forward(const LinearInput& in_BTD, QuantContext& context) {
   const at::Tensor hidden =
-      gated_activation(gate(x_BTD, context), up(x_BTD, context), options.kind);
-  return down(sub_norm ? sub_norm(hidden) : hidden, context);
+      gated_activation(gate(in_BTD, context), up(in_BTD, context), options.kind);
+  return down(behind(sub_norm, hidden), context);
 }
 
 }  // namespace setun

@@ -20,8 +20,8 @@ struct FeedForwardOptions {
 
 struct FeedForwardImpl : torch::nn::Module {
   explicit FeedForwardImpl(FeedForwardOptions options);
-  // x_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
-  at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context);
+  // in_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
+  at::Tensor forward(const LinearInput& in_BTD, QuantContext& context);
 
   FeedForwardOptions options;
   BitLinear gate{nullptr}, up{nullptr}, down{nullptr};
