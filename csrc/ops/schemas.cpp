@@ -35,6 +35,27 @@ TORCH_LIBRARY(setun, m) {
   m.def(
       "rms_norm_backward(Tensor grad, Tensor x, Tensor? gain, Tensor factor) -> (Tensor grad_x, "
       "Tensor grad_gain)");
+  m.def("pack_ternary(Tensor codes) -> Tensor");
+  m.def("unpack_ternary(Tensor packed, int rows, int columns, ScalarType dtype) -> Tensor");
+  m.def("transpose_ternary(Tensor packed, int rows, int columns) -> Tensor");
+  m.def(
+      "quantize_pack_absmean(Tensor w, int group, float eps) -> (Tensor packed, Tensor scale, "
+      "Tensor counts)");
+  m.def("quantize_pack_scaled(Tensor w, Tensor scale) -> (Tensor packed, Tensor counts)");
+  m.def(
+      "quantize_absmax_rows(Tensor x, int bits, float eps) -> (Tensor codes, Tensor scale, Tensor "
+      "row_sums)");
+  m.def(
+      "rms_norm_quantize(Tensor x, Tensor? gain, float norm_eps, int bits, float eps, int "
+      "hadamard_block) -> (Tensor codes, Tensor scale, Tensor row_sums, Tensor factor)");
+  m.def(
+      "quantize_gradient_rows(Tensor dy, bool stochastic, int key) -> (Tensor codes, Tensor scale, "
+      "Tensor row_sums)");
+  m.def("pack_int4(Tensor codes) -> Tensor");
+  m.def("unpack_int4(Tensor packed, int columns) -> Tensor");
+  m.def(
+      "ternary_linear(Tensor codes, Tensor scale, Tensor row_sums, Tensor packed, int rows, int "
+      "columns, Tensor w_scale, ScalarType dtype, Tensor? residual) -> Tensor");
   m.def("layer_norm(Tensor x, float eps) -> Tensor");
   m.def("layer_norm_forward(Tensor x, float eps) -> (Tensor y, Tensor factor)");
   m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor) -> Tensor");

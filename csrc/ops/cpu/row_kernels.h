@@ -28,6 +28,18 @@ struct RowKernels {
   // The same codes times a scale.
   void (*fake_encode_scaled)(const float* x, int64_t k, float multiplier, float scale, float low,
                              float high, float* out);
+  // encode, returning the sum of the codes.
+  int32_t (*encode_sum)(const float* x, int64_t k, float multiplier, float low, float high,
+                        int8_t* codes);
+  // code = clip(floor(x * multiplier + u), low, high), u draw counter + i of the key; 0 when the
+  // multiplier is NaN. Returns the sum of the codes.
+  int32_t (*encode_random)(const float* x, int64_t k, float multiplier, float low, float high,
+                           uint64_t key, uint64_t counter, int8_t* codes);
+  // bf16 bits to fp32.
+  void (*widen_bf16)(const uint16_t* x, int64_t k, float* y);
+  // Two's complement nibbles, the even index low; k codes in (k + 1) / 2 bytes.
+  void (*pack_int4)(const int8_t* codes, int64_t k, uint8_t* packed);
+  void (*unpack_int4)(const uint8_t* packed, int64_t k, int8_t* codes);
   // Smallest and largest of k values, both NaN when any of them is not finite.
   void (*min_max)(const float* x, int64_t k, float* low, float* high);
   // code = clip(rne((x - offset) / step), low, high), stored modulo 256; 0 when the step is NaN.

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ops/cpu/affine_impl.h"
+#include "ops/cpu/encode_impl.h"
 #include "ops/cpu/fp4_impl.h"
 #include "ops/cpu/hadamard_impl.h"
 #include "ops/cpu/lanes_impl.h"
@@ -115,6 +116,11 @@ const RowKernels& SETUN_ROW_KERNELS() {
       .encode = encode,
       .fake_encode = fake_encode,
       .fake_encode_scaled = fake_encode_scaled,
+      .encode_sum = encode_sum,
+      .encode_random = encode_random,
+      .widen_bf16 = widen_bf16,
+      .pack_int4 = pack_int4,
+      .unpack_int4 = unpack_int4,
       .min_max = min_max,
       .encode_affine = encode_affine,
       .fake_affine = fake_affine,
