@@ -188,12 +188,6 @@ std::vector<Contestant> contestants_of(const RunConfig& config) {
   return contestants;
 }
 
-double seconds_of(const Arm& arm) {
-  const auto start = std::chrono::steady_clock::now();
-  arm();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 }  // namespace
 
 void serve_steps(const RunConfig& config) {

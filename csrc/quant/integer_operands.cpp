@@ -13,8 +13,13 @@
 namespace setun {
 namespace {
 
+using OptionalTensor = std::optional<at::Tensor>;  // a Function takes no undefined tensor
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+OptionalTensor if_defined(const at::Tensor& tensor) {
+  return tensor.defined() ? OptionalTensor(tensor) : std::nullopt;
+}
 
 at::Tensor make_edge(const at::Tensor& like, at::ScalarType compute) {
   const std::vector<int64_t> strides(static_cast<std::size_t>(like.dim()), 0);
@@ -35,9 +40,9 @@ int64_t hadamard_block(const RotationSpec& spec, int64_t width) {
 
 // Backward: the gradient of the quantized input, straight through, back through rotation and norm.
 struct NormedEdge : torch::autograd::Function<NormedEdge> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gain,
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const OptionalTensor& gain,
                             const at::Tensor& factor, int64_t block, at::ScalarType compute) {
-    ctx->save_for_backward({x, gain, factor});
+    ctx->save_for_backward({x, gain.value_or(at::Tensor()), factor});
     ctx->saved_data["block"] = block;
     return make_edge(x, compute);
   }
@@ -52,9 +57,9 @@ struct NormedEdge : torch::autograd::Function<NormedEdge> {
 
 // Backward: straight through; the mask only where the spec says so, the factor as a constant.
 struct DenseEdge : torch::autograd::Function<DenseEdge> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& dense, const at::Tensor& mask,
-                            const at::Tensor& factor, at::ScalarType compute) {
-    ctx->save_for_backward({mask, factor});
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& dense, const OptionalTensor& mask,
+                            const OptionalTensor& factor, at::ScalarType compute) {
+    ctx->save_for_backward({mask.value_or(at::Tensor()), factor.value_or(at::Tensor())});
     return make_edge(dense, compute);
   }
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
@@ -87,7 +92,7 @@ IntegerInput fused_input(const LinearInput& input, const LinearSpec& spec, at::S
   }
   IntegerInput made{packed_to_4_bits(std::move(q.rows), spec.activation), {}};
   if (c10::GradMode::is_enabled()) {
-    made.edge = NormedEdge::apply(input.x, norm.gain, q.factor, block, compute);
+    made.edge = NormedEdge::apply(input.x, if_defined(norm.gain), q.factor, block, compute);
   }
   return made;
 }
@@ -122,7 +127,8 @@ IntegerInput general_input(const LinearInput& input, const LinearSpec& spec,
   }
   if (c10::GradMode::is_enabled()) {
     const bool masked = sparsity.gradient == SparsityGradient::kMasked;
-    made.edge = DenseEdge::apply(dense, masked ? mask.keep : at::Tensor(), mask.factor, compute);
+    made.edge = DenseEdge::apply(dense, masked ? if_defined(mask.keep) : std::nullopt,
+                                 if_defined(mask.factor), compute);
   }
   return made;
 }
