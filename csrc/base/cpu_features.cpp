@@ -19,7 +19,7 @@ CpuPath detect() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    return CpuPath::kAvx512;
+    return __builtin_cpu_supports("avx512vnni") ? CpuPath::kAvx512Vnni : CpuPath::kAvx512;
   }
   if (__builtin_cpu_supports("avx2")) {
     return CpuPath::kAvx2;

@@ -9,12 +9,16 @@
 
 namespace setun {
 
-enum class CpuPath { kScalar, kAvx2, kAvx512 };
+// From the portable path up; each includes what the ones before it need. kAvx512 is F, BW, VL and
+// DQ; kAvx512Vnni adds the 8-bit dot product, which only products of codes use.
+enum class CpuPath { kScalar, kAvx2, kAvx512, kAvx512Vnni };
 
 template <>
 struct EnumNames<CpuPath> {
-  static constexpr auto table = enum_table<CpuPath>(
-      {{CpuPath::kScalar, "scalar"}, {CpuPath::kAvx2, "avx2"}, {CpuPath::kAvx512, "avx512"}});
+  static constexpr auto table = enum_table<CpuPath>({{CpuPath::kScalar, "scalar"},
+                                                     {CpuPath::kAvx2, "avx2"},
+                                                     {CpuPath::kAvx512, "avx512"},
+                                                     {CpuPath::kAvx512Vnni, "avx512_vnni"}});
 };
 
 // The best path this machine supports.

@@ -111,6 +111,8 @@ void cmd_bench_decode(const Target& target, int64_t repetitions, int64_t prompt,
                       {.repetitions = repetitions, .prompt = prompt, .tokens = tokens});
 }
 
+void cmd_bench_kernels(const bench::KernelBenchOptions& options) { bench::bench_kernels(options); }
+
 void cmd_config_print(const Target& target, bool full) {
   std::cout << config::emit_yaml(load_checked(target).config, full);
 }

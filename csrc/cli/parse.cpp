@@ -22,6 +22,7 @@ struct Arguments {
   bool on_request = false;
   int64_t prompt_tokens = 256;
   int64_t new_tokens = 64;
+  bench::KernelBenchOptions kernels;
 };
 
 CLI::App* add_verb(CLI::App& parent, Arguments& arguments, const char* name, const char* help,
@@ -40,6 +41,27 @@ void add_sweep(CLI::App& app, Arguments& arguments) {
   sweep->add_flag("--dry-run", arguments.dry_run, "sizes, memory and time of every run, and stop");
   sweep->add_flag("--table", arguments.table, "the results so far, and stop");
   sweep->callback([&] { cmd_sweep(arguments.target, arguments.dry_run, arguments.table); });
+}
+
+void add_bench(CLI::App& app, Arguments& arguments) {
+  CLI::App* bench = app.add_subcommand("bench", "paired measurements")->require_subcommand(1);
+  CLI::App* step = add_verb(*bench, arguments, "step",
+                            "a training step against full precision and plain LibTorch");
+  step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  step->callback([&] { cmd_bench_step(arguments.target, arguments.repetitions); });
+  bench::KernelBenchOptions& options = arguments.kernels;
+  CLI::App* kernels =
+      bench->add_subcommand("kernels", "operators against LibTorch's and the memory's speed");
+  kernels->add_option("--threads", options.threads, "threads, default every core")
+      ->check(CLI::PositiveNumber);
+  kernels->add_option("--repetitions", options.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  kernels->add_option("--shape", options.shapes, "rows x columns x outputs, any number of them");
+  kernels->add_option("--path", options.path, "scalar, avx2, avx512 or avx512_vnni");
+  kernels->add_option("--only", options.only, "product, decode, activations, weights or hadamard");
+  kernels->add_option("--json", options.json, "file for the results");
+  kernels->callback([&] { cmd_bench_kernels(arguments.kernels); });
 }
 
 // Follows the words of the command line down the commands; CLI11 itself would only say that one is

@@ -40,7 +40,8 @@ inline bool alike(const at::Tensor& a, const at::Tensor& b) {
 // The CPU paths this machine has, the portable one first.
 inline std::vector<CpuPath> available_paths() {
   std::vector<CpuPath> paths;
-  for (const CpuPath path : {CpuPath::kScalar, CpuPath::kAvx2, CpuPath::kAvx512}) {
+  for (const CpuPath path :
+       {CpuPath::kScalar, CpuPath::kAvx2, CpuPath::kAvx512, CpuPath::kAvx512Vnni}) {
     if (path <= best_cpu_path()) {
       paths.push_back(path);
     }

@@ -15,6 +15,7 @@
 #include "ops/cpu/rows.h"
 #include "ops/cpu/statistics.h"
 #include "ops/cpu/ternary_kernels.h"
+#include "ops/kernel_calls.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -126,6 +127,7 @@ std::tuple<at::Tensor, at::Tensor> encode_packed(const at::Tensor& w, int64_t gr
   auto* out = packed.data_ptr<uint8_t>();
   const RowKernels& row = row_kernels();
   const TernaryKernels& ternary = ternary_kernels();
+  count_kernel_call(Kernel::kQuantizePack, ternary.path);
   std::atomic<int64_t> zero{0}, plus{0};
   at::parallel_for(0, tiles_of(rows), row_grain(kTile * columns), [&](int64_t begin, int64_t end) {
     RowSource::Reader reader(source);

@@ -9,6 +9,7 @@
 #include "ops/cpu/row_kernels.h"
 #include "ops/cpu/row_reader.h"
 #include "ops/cpu/rows.h"
+#include "ops/kernel_calls.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -28,7 +29,9 @@ struct RowOutput {
 
 // encode(reader, row, output) for every row, divided over threads.
 template <class Encode>
-RowCodeTensors quantize(const at::Tensor& x, const RowKernels& kernels, const Encode& encode) {
+RowCodeTensors quantize(Kernel kernel, const at::Tensor& x, const RowKernels& kernels,
+                        const Encode& encode) {
+  count_kernel_call(kernel, kernels.path);
   const int64_t k = x.size(-1);
   const RowSource source(x, k, kernels);
   at::Tensor codes = at::empty(x.sizes(), x.options().dtype(at::kChar));
@@ -51,11 +54,13 @@ RowCodeTensors quantize_absmax_rows(const at::Tensor& x, int64_t bits, double ep
   const float high = largest_code(bits), eps = static_cast<float>(eps_in);
   const int64_t k = x.size(-1);
   const RowKernels& kernels = row_kernels();
-  return quantize(x, kernels, [&](RowSource::Reader& reader, int64_t row, const RowOutput& out) {
-    const float* values = reader.row(row);
-    *out.scale = multiplier_of(kernels, values, k, high, eps);
-    *out.sum = kernels.encode_sum(values, k, *out.scale, -high - 1, high, out.codes);
-  });
+  return quantize(Kernel::kQuantizeRows, x, kernels,
+                  [&](RowSource::Reader& reader, int64_t row, const RowOutput& out) {
+                    const float* values = reader.row(row);
+                    *out.scale = multiplier_of(kernels, values, k, high, eps);
+                    *out.sum =
+                        kernels.encode_sum(values, k, *out.scale, -high - 1, high, out.codes);
+                  });
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> rms_norm_quantize(
@@ -69,8 +74,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> rms_norm_quantize(
   const float* g = gain.defined() ? gain.const_data_ptr<float>() : nullptr;
   at::Tensor factors = empty_per_row(x, at::kFloat);
   auto* factor = factors.data_ptr<float>();
-  auto [codes, scale, sums] =
-      quantize(x, kernels, [&](RowSource::Reader& reader, int64_t row, const RowOutput& out) {
+  auto [codes, scale, sums] = quantize(
+      Kernel::kNormQuantize, x, kernels,
+      [&](RowSource::Reader& reader, int64_t row, const RowOutput& out) {
         thread_local std::vector<float> buffer;
         buffer.resize(static_cast<std::size_t>(k));
         const float* values = reader.row(row);
@@ -90,14 +96,17 @@ RowCodeTensors quantize_gradient_rows(const at::Tensor& dy, bool stochastic, int
   constexpr float kHigh = 127, kEps = 1e-30F;
   const int64_t k = dy.size(-1);
   const RowKernels& kernels = row_kernels();
-  return quantize(dy, kernels, [&](RowSource::Reader& reader, int64_t row, const RowOutput& out) {
-    const float* values = reader.row(row);
-    *out.scale = multiplier_of(kernels, values, k, kHigh, kEps);
-    *out.sum = stochastic ? kernels.encode_random(values, k, *out.scale, -kHigh - 1, kHigh,
-                                                  static_cast<uint64_t>(key),
-                                                  static_cast<uint64_t>(row * k), out.codes)
-                          : kernels.encode_sum(values, k, *out.scale, -kHigh - 1, kHigh, out.codes);
-  });
+  return quantize(
+      Kernel::kQuantizeRows, dy, kernels,
+      [&](RowSource::Reader& reader, int64_t row, const RowOutput& out) {
+        const float* values = reader.row(row);
+        *out.scale = multiplier_of(kernels, values, k, kHigh, kEps);
+        *out.sum = stochastic
+                       ? kernels.encode_random(values, k, *out.scale, -kHigh - 1, kHigh,
+                                               static_cast<uint64_t>(key),
+                                               static_cast<uint64_t>(row * k), out.codes)
+                       : kernels.encode_sum(values, k, *out.scale, -kHigh - 1, kHigh, out.codes);
+      });
 }
 
 at::Tensor pack_int4(const at::Tensor& codes_in) {

@@ -1,12 +1,11 @@
 #include "ops/cpu/row_kernels.h"
 
-#include "base/cpu_features.h"
-
 namespace setun::ops::cpu {
 
 const RowKernels& row_kernels() {
 #if defined(__x86_64__)
   switch (cpu_path()) {
+    case CpuPath::kAvx512Vnni:
     case CpuPath::kAvx512:
       return row_kernels_avx512();
     case CpuPath::kAvx2:

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "base/cpu_features.h"
+
 namespace setun::ops::cpu {
 
 // Elements that abs_sum and sum add in one call; the tree above the blocks is sum_tree().
@@ -14,6 +16,7 @@ inline constexpr int64_t kSumBlock = 4096;
 inline constexpr int64_t kShortRow = 64;
 
 struct RowKernels {
+  CpuPath path;
   // max|x| of k values, NaN when any of them is not finite.
   float (*abs_max)(const float* x, int64_t k);
   // Sum of |x| of n <= kSumBlock values, NaN when any is not finite.

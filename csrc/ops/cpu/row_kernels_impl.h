@@ -1,5 +1,6 @@
 // The kernels' only source, with the parts it includes. The file that includes it sets the
-// instruction set by its compile flags and names the build by SETUN_ROW_KERNELS. Here: absmax and
+// instruction set by its compile flags and names the build by SETUN_ROW_KERNELS and
+// SETUN_ROW_KERNELS_PATH. Here: absmax and
 // absmean codes, RMSNorm, and the table of all kernels.
 #include <cmath>
 #include <cstring>
@@ -110,6 +111,7 @@ void subtract_mean(const float* x, int64_t k, float* y) {
 
 const RowKernels& SETUN_ROW_KERNELS() {
   static const RowKernels kernels = {
+      .path = SETUN_ROW_KERNELS_PATH,
       .abs_max = abs_max,
       .abs_sum = abs_sum,
       .sum = sum,

@@ -20,7 +20,7 @@ inline float from_bf16(uint16_t bits) {
   return value;
 }
 
-// Round half to even; a NaN keeps its sign and stays quiet.
+// Round half to even; NaN becomes the quiet one.
 inline uint16_t to_bf16(float value) {
   uint32_t bits = 0;
   std::memcpy(&bits, &value, sizeof bits);
@@ -28,50 +28,60 @@ inline uint16_t to_bf16(float value) {
   return static_cast<uint16_t>(value != value ? 0x7FC0U : rounded);
 }
 
-void scale_row(const int32_t* sums, int64_t n, int32_t row_sum, const float* scale, int64_t step,
-               float s, float* y) {
+// out = value(i) for n outputs, in the output's type. Nothing overlaps.
+template <class Value>
+inline void store_row(int64_t n, const RowPlace& out, const Value& value) {
+  if (out.fp32 != nullptr) {
+    float* __restrict y = out.fp32;
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] = value(i);
+    }
+  } else {
+    uint16_t* __restrict y = out.bf16;
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] = to_bf16(value(i));
+    }
+  }
+}
+
+template <class Value>
+inline void add_residual(int64_t n, const RowView& residual, const RowPlace& out,
+                         const Value& value) {
+  if (residual.fp32 != nullptr) {
+    const float* __restrict r = residual.fp32;
+    store_row(n, out, [=](int64_t i) { return value(i) + r[i]; });
+  } else if (residual.bf16 != nullptr) {
+    const uint16_t* __restrict r = residual.bf16;
+    store_row(n, out, [=](int64_t i) { return value(i) + from_bf16(r[i]); });
+  } else {
+    store_row(n, out, value);
+  }
+}
+
+void finish_row(const int32_t* __restrict sums, int64_t n, int32_t row_sum,
+                const float* __restrict scale, int64_t step, float s, const RowView& residual,
+                const RowPlace& out) {
   if (step == 0) {
     const float factor = scale[0] / s;
-    for (int64_t i = 0; i < n; ++i) {
-      y[i] = static_cast<float>(sums[i] - row_sum) * factor;
-    }
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    y[i] = static_cast<float>(sums[i] - row_sum) * (scale[i] / s);
+    add_residual(n, residual, out,
+                 [=](int64_t i) { return static_cast<float>(sums[i] - row_sum) * factor; });
+  } else {
+    add_residual(n, residual, out,
+                 [=](int64_t i) { return static_cast<float>(sums[i] - row_sum) * (scale[i] / s); });
   }
 }
 
-void add_group(const int32_t* sums, int64_t n, int32_t group_sum, const float* scale, int64_t step,
-               float* y) {
+void add_group(const int32_t* __restrict sums, int64_t n, int32_t group_sum,
+               const float* __restrict scale, int64_t step, float* __restrict totals) {
   for (int64_t i = 0; i < n; ++i) {
-    y[i] += static_cast<float>(sums[i] - group_sum) * scale[i * step];
+    totals[i] += static_cast<float>(sums[i] - group_sum) * scale[i * step];
   }
 }
 
-void multiply_row(float* y, int64_t n, float factor) {
-  for (int64_t i = 0; i < n; ++i) {
-    y[i] *= factor;
-  }
-}
-
-void store_row(float* y, int64_t n, const RowView& residual, const RowPlace& out) {
-  if (residual.fp32 != nullptr) {
-    for (int64_t i = 0; i < n; ++i) {
-      y[i] += residual.fp32[i];
-    }
-  } else if (residual.bf16 != nullptr) {
-    for (int64_t i = 0; i < n; ++i) {
-      y[i] += from_bf16(residual.bf16[i]);
-    }
-  }
-  if (out.fp32 != nullptr) {
-    std::memcpy(out.fp32, y, static_cast<std::size_t>(n) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    out.bf16[i] = to_bf16(y[i]);
-  }
+void finish_groups(const float* __restrict totals, int64_t n, float s, const RowView& residual,
+                   const RowPlace& out) {
+  const float factor = 1.0F / s;
+  add_residual(n, residual, out, [=](int64_t i) { return totals[i] * factor; });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/cpu_features.h"
 #include "ops/cpu/ternary_layout.h"
 
 namespace setun::ops::cpu {
@@ -31,7 +32,7 @@ struct RowView {
 };
 
 struct TernaryKernels {
-  const char* name;
+  CpuPath path;
   // Codes [rows <= 16, columns] with `stride` between rows -> one row of tiles.
   void (*pack_tiles)(const int8_t* codes, int64_t stride, int64_t rows, int64_t columns,
                      uint8_t* tiles);
@@ -48,15 +49,16 @@ struct TernaryKernels {
                        uint8_t* panel);
   // sums[m][64] = sum over the panel's columns of (code + 1) a.
   void (*panel_dot)(const ActivationRows& a, const uint8_t* panel, int64_t count, int32_t* sums);
-  // y = float(sums - row_sum) * (scale / s) for n outputs; step 0: one scale, 1: one an output.
-  void (*scale_row)(const int32_t* sums, int64_t n, int32_t row_sum, const float* scale,
-                    int64_t step, float s, float* y);
-  // y += float(sums - group_sum) * scale[i * step].
+  // out = float(sums - row_sum) * (scale / s) + residual for n outputs; step 0: one scale, 1: one
+  // an output.
+  void (*finish_row)(const int32_t* sums, int64_t n, int32_t row_sum, const float* scale,
+                     int64_t step, float s, const RowView& residual, const RowPlace& out);
+  // totals += float(sums - group_sum) * scale[i * step].
   void (*add_group)(const int32_t* sums, int64_t n, int32_t group_sum, const float* scale,
-                    int64_t step, float* y);
-  void (*multiply_row)(float* y, int64_t n, float factor);
-  // y + residual (if any) to the output's type; y is overwritten.
-  void (*store_row)(float* y, int64_t n, const RowView& residual, const RowPlace& out);
+                    int64_t step, float* totals);
+  // out = totals * (1 / s) + residual.
+  void (*finish_groups)(const float* totals, int64_t n, float s, const RowView& residual,
+                        const RowPlace& out);
 };
 
 const TernaryKernels& ternary_kernels();  // of base/cpu_features' cpu_path()

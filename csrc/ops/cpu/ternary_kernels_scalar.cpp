@@ -47,17 +47,16 @@ void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int
 
 const TernaryKernels& ternary_kernels_scalar() {
   static const TernaryKernels kernels = {
-      .name = "scalar",
+      .path = CpuPath::kScalar,
       .pack_tiles = pack_tiles,
       .unpack_tiles = unpack_tiles,
       .transpose_tile = transpose_tile,
       .tile_dot = tile_dot,
       .unpack_panel = unpack_panel,
       .panel_dot = panel_dot,
-      .scale_row = scale_row,
+      .finish_row = finish_row,
       .add_group = add_group,
-      .multiply_row = multiply_row,
-      .store_row = store_row,
+      .finish_groups = finish_groups,
   };
   return kernels;
 }

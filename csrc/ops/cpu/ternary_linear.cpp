@@ -12,6 +12,7 @@
 #include "ops/checks.h"
 #include "ops/cpu/staged_activations.h"
 #include "ops/cpu/ternary_kernels.h"
+#include "ops/kernel_calls.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -54,7 +55,15 @@ class Product {
         residual_(residual),
         y_(y) {}
 
-  void run() const { x_.rows() <= kFewRows ? few_rows() : many_rows(); }
+  void run() const {
+    if (x_.rows() <= kFewRows) {
+      count_kernel_call(Kernel::kTernaryFewRows, kernels_.path);
+      few_rows();
+    } else {
+      count_kernel_call(Kernel::kTernaryPanels, kernels_.path);
+      many_rows();
+    }
+  }
 
  private:
   void few_rows() const {
@@ -110,24 +119,22 @@ class Product {
   void finish(int64_t g, int64_t row, int64_t count, int64_t column, int64_t width,
               const int32_t* sums, float* totals) const {
     const int64_t n = std::min(width, outputs_ - column);
-    for (int64_t m = 0; m < count; ++m) {
-      float* y = totals + m * width;
+    const float* scale = scale_ + column * scale_step_ + (scale_step_ == 0 ? 0 : g);
+    for (int64_t m = 0; m < count; ++m, sums += width, totals += width) {
       const int32_t sum = x_.sum(g, row + m);
-      const float* scale = scale_ + column * scale_step_ + (scale_step_ == 0 ? 0 : g);
+      const RowPlace place = residual_.at(row + m, column), out = y_.at(row + m, column);
+      const RowView residual = {place.fp32, place.bf16};
       if (x_.groups() == 1) {
-        kernels_.scale_row(sums + m * width, n, sum, scale, scale_step_, s_[row + m], y);
-      } else {
-        if (g == 0) {
-          std::fill(y, y + n, 0.0F);
-        }
-        kernels_.add_group(sums + m * width, n, sum, scale, scale_step_, y);
-        if (g + 1 < x_.groups()) {
-          continue;
-        }
-        kernels_.multiply_row(y, n, 1.0F / s_[row + m]);
+        kernels_.finish_row(sums, n, sum, scale, scale_step_, s_[row + m], residual, out);
+        continue;
       }
-      const RowPlace residual = residual_.at(row + m, column);
-      kernels_.store_row(y, n, {residual.fp32, residual.bf16}, y_.at(row + m, column));
+      if (g == 0) {
+        std::fill(totals, totals + n, 0.0F);
+      }
+      kernels_.add_group(sums, n, sum, scale, scale_step_, totals);
+      if (g + 1 == x_.groups()) {
+        kernels_.finish_groups(totals, n, s_[row + m], residual, out);
+      }
     }
   }
 
