@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "bench/plain_decoder.h"
+#include "eval/token_loss.h"
 #include "loss/cross_entropy.h"
 #include "quant/projected_weights.h"
 #include "run/assemble.h"
@@ -62,10 +63,10 @@ Arm setun_arm(const RunConfig& config) {
   return [=] {
     set_precision(config.run.matmul_precision);
     model->context->begin_step(state);
-    const at::Tensor logits = model->model->forward(
-        tokens.narrow(1, 0, config.data.context), *model->context,
-        {.documents_BT = {}, .cache = nullptr, .recompute_blocks = config.run.recompute_blocks});
-    const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
+    const int64_t length = config.data.context;
+    const TokenLoss loss =
+        token_loss(model->model, *model->context, tokens.narrow(1, 0, length),
+                   tokens.narrow(1, 1, length), {.recompute_blocks = config.run.recompute_blocks});
     (loss.sum / static_cast<double>(loss.valid)).backward();
     model->context->backward_to_latents();
     projected->backward_to_latents();

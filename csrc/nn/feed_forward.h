@@ -7,7 +7,8 @@
 
 namespace setun {
 
-// act(gate) * up, elementwise, in the inputs' dtype. Differentiable; keeps gate and up only.
+// act(gate) * up, elementwise, in the inputs' dtype (ops::gated_activation). Differentiable; keeps
+// gate and up only.
 at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, FfnKind kind);
 
 struct FeedForwardOptions {

@@ -58,5 +58,12 @@ TORCH_LIBRARY(setun, m) {
       "columns, Tensor w_scale, ScalarType dtype, Tensor? residual) -> Tensor");
   m.def("layer_norm(Tensor x, float eps) -> Tensor");
   m.def("layer_norm_forward(Tensor x, float eps) -> (Tensor y, Tensor factor)");
-  m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor) -> Tensor");
+  m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor, ScalarType type) -> Tensor");
+  m.def("gated_activation(Tensor gate, Tensor up, str activation) -> Tensor");
+  m.def(
+      "gated_activation_backward(Tensor grad, Tensor gate, Tensor up, str activation) -> (Tensor "
+      "grad_gate, Tensor grad_up)");
+  m.def("cross_entropy_rows(Tensor logits, Tensor targets) -> Tensor");
+  m.def("cross_entropy_rows_(Tensor(a!) logits, Tensor targets) -> Tensor");
+  m.def("rope(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
 }

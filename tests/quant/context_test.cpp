@@ -132,7 +132,7 @@ TEST_CASE("a ramp blends weights and activations between the phase before and th
   CHECK(same_bits(context.activation(0, x), before.mul(0.75).add(now, 0.25)));
   CHECK(same_bits(context.weight(0, latent), quantize_weight(latent, kB158, 0).value));
 
-  QuantContext warm_up(plan({LinearSpec{}, kB158}, 4));
+  QuantContext warm_up(plan({LinearSpec{}, kB158}, 4), kSimulated);
   warm_up.begin_step({.step = 11, .phase = 1, .ramp = 0.25});
   const at::Tensor value = quantize_weight(latent, kB158, 0).value;
   CHECK(same_bits(warm_up.weight(0, latent), latent.mul(0.75).add(value, 0.25)));
