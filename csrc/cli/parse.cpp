@@ -19,6 +19,9 @@ struct Arguments {
   bool dry_run = false;
   bool table = false;
   int64_t repetitions = 11;
+  bool on_request = false;
+  int64_t prompt_tokens = 256;
+  int64_t new_tokens = 64;
   bench::KernelBenchOptions kernels;
 };
 
@@ -40,16 +43,36 @@ void add_sweep(CLI::App& app, Arguments& arguments) {
   sweep->callback([&] { cmd_sweep(arguments.target, arguments.dry_run, arguments.table); });
 }
 
-void add_bench(CLI::App& app, Arguments& arguments) {
-  CLI::App* bench = app.add_subcommand("bench", "paired measurements")->require_subcommand(1);
-  CLI::App* step = add_verb(*bench, arguments, "step",
+void add_bench_step(CLI::App& bench, Arguments& arguments) {
+  CLI::App* step = add_verb(bench, arguments, "step",
                             "a training step against full precision and plain LibTorch");
   step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
       ->check(CLI::PositiveNumber);
-  step->callback([&] { cmd_bench_step(arguments.target, arguments.repetitions); });
+  step->add_flag("--on-request", arguments.on_request,
+                 "one step of the recipe for every line of input; prints its seconds");
+  step->callback(
+      [&] { cmd_bench_step(arguments.target, arguments.repetitions, arguments.on_request); });
+}
+
+void add_bench_decode(CLI::App& bench, Arguments& arguments) {
+  CLI::App* decode =
+      add_verb(bench, arguments, "decode", "prompt and generation speed against full precision");
+  decode->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  decode->add_option("--prompt", arguments.prompt_tokens, "tokens of the prompt")
+      ->check(CLI::PositiveNumber);
+  decode->add_option("--tokens", arguments.new_tokens, "tokens generated behind it")
+      ->check(CLI::PositiveNumber);
+  decode->callback([&] {
+    cmd_bench_decode(arguments.target, arguments.repetitions, arguments.prompt_tokens,
+                     arguments.new_tokens);
+  });
+}
+
+void add_bench_kernels(CLI::App& bench, Arguments& arguments) {
   bench::KernelBenchOptions& options = arguments.kernels;
   CLI::App* kernels =
-      bench->add_subcommand("kernels", "operators against LibTorch's and the memory's speed");
+      bench.add_subcommand("kernels", "operators against LibTorch's and the memory's speed");
   kernels->add_option("--threads", options.threads, "threads, default every core")
       ->check(CLI::PositiveNumber);
   kernels->add_option("--repetitions", options.repetitions, "alternating repetitions")
@@ -59,6 +82,13 @@ void add_bench(CLI::App& app, Arguments& arguments) {
   kernels->add_option("--only", options.only, "product, decode, activations, weights or hadamard");
   kernels->add_option("--json", options.json, "file for the results");
   kernels->callback([&] { cmd_bench_kernels(arguments.kernels); });
+}
+
+void add_bench(CLI::App& app, Arguments& arguments) {
+  CLI::App* bench = app.add_subcommand("bench", "paired measurements")->require_subcommand(1);
+  add_bench_step(*bench, arguments);
+  add_bench_decode(*bench, arguments);
+  add_bench_kernels(*bench, arguments);
 }
 
 // Follows the words of the command line down the commands; CLI11 itself would only say that one is

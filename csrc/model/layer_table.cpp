@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/head_chunk.h"
 #include "model/classifier_table.h"
 
 namespace setun {
@@ -104,8 +105,20 @@ int64_t kept_by_mixture(const ModelOptions& options, const Copies& copies) {
   return 2 * options.hidden + moe.heads * (moe.active * choice + moe.experts) + projections;
 }
 
-// The peak is at the start of backward, with everything kept and the logits' gradient, or, with
-// recomputation, maybe later, in a block: the logits are gone by then.
+// Floats that head and loss hold at once: logits and their gradient for a quantized head, one chunk
+// of logits (loss/linear_cross_entropy.h) for a plain one.
+double at_head(const ModelOptions& options, const std::vector<LinearSpec>& specs, double tokens) {
+  const auto vocab = static_cast<double>(options.vocab_size);
+  const bool plain =
+      options.tied_embeddings || !(specs.back().changes_weight() || specs.back().changes_input());
+  const double logits =
+      plain ? std::min(tokens, static_cast<double>(head_chunk_rows(options.vocab_size, 4))) * vocab
+            : 2 * tokens * vocab;
+  return 3 * tokens * static_cast<double>(options.hidden) + logits;
+}
+
+// The peak is at the loss, with everything kept, or, with recomputation, maybe later, in a block:
+// the logits are gone by then.
 double activation_bytes(const ModelOptions& options, const std::vector<LinearSpec>& specs,
                         int64_t batch, int64_t context, bool recompute_blocks) {
   const double tokens = static_cast<double>(batch) * static_cast<double>(context);
@@ -119,12 +132,12 @@ double activation_bytes(const ModelOptions& options, const std::vector<LinearSpe
     largest_block = std::max(largest_block, static_cast<double>(kept));
   }
   const auto inputs = static_cast<double>(options.layers * options.hidden);
-  const double at_logits =
-      3 * static_cast<double>(options.hidden) + 2 * static_cast<double>(options.vocab_size);
   const double in_block = 2 * static_cast<double>(options.ffn);  // gradients under way
-  const double blocks = recompute_blocks ? inputs + std::max(largest_block + in_block, at_logits)
-                                         : all_blocks + std::max(in_block, at_logits);
-  return kFp32Bytes * tokens * blocks;
+  const double head = at_head(options, specs, tokens);
+  const double floats = recompute_blocks
+                            ? tokens * inputs + std::max(tokens * (largest_block + in_block), head)
+                            : tokens * all_blocks + std::max(tokens * in_block, head);
+  return kFp32Bytes * floats;
 }
 
 struct BlockRows {

@@ -159,6 +159,17 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
   return op.call(x, present(gain), eps);
 }
 
+RmsNormGradient rms_norm_backward(const at::Tensor& grad, const at::Tensor& x,
+                                  const at::Tensor& gain, const at::Tensor& factor) {
+  using Optional = std::optional<at::Tensor>;
+  static const auto op =
+      find<TensorPair(const at::Tensor&, const at::Tensor&, const Optional&, const at::Tensor&)>(
+          "setun::rms_norm_backward");
+  auto [grad_x, grad_gain] =
+      op.call(grad, x, gain.defined() ? Optional(gain) : std::nullopt, factor);
+  return {std::move(grad_x), std::move(grad_gain)};
+}
+
 at::Tensor layer_norm(const at::Tensor& x, double eps) {
   static const auto op = find<at::Tensor(const at::Tensor&, double)>("setun::layer_norm");
   return op.call(x, eps);

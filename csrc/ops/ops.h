@@ -112,6 +112,14 @@ at::Tensor fake_quantize_kv_asymmetric(const at::Tensor& h, int64_t bits, double
 // ops/autograd/rms_norm.cpp).
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
 
+struct RmsNormGradient {
+  at::Tensor x, gain;  // gain [K], empty without a gain
+};
+// The derivative of rms_norm, for functions that fuse it: grad [..., K] fp32 or bf16, factor [...]
+// or [..., 1] as the forward returned it. No derivative of its own.
+RmsNormGradient rms_norm_backward(const at::Tensor& grad, const at::Tensor& x,
+                                  const at::Tensor& gain, const at::Tensor& factor);
+
 // (x - mean(x)) / sqrt(var(x) + eps) over the last dim, biased variance, no affine (BitNet,
 // 2310.11453 section 2.1); fp32 inside and out. x fp32, bf16 or fp16. Differentiable in x (true
 // derivative: ops/autograd/layer_norm.cpp).

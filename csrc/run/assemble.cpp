@@ -25,6 +25,10 @@ at::ScalarType compute_dtype(ComputeDtype dtype) {
   return at::kFloat;
 }
 
+ProductOptions product_options(const RunOptions& run) {
+  return {.products = run.products, .input_gradient = run.input_gradient};
+}
+
 LoaderOptions loader_options(const RunConfig& config) {
   return {.batch = config.data.batch,
           .context = config.data.context,
@@ -82,7 +86,8 @@ AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {
               "; leave model.vocab_size out to take the tokenizer's");
   made.model = DecoderLM(made.options, compute_dtype(config.run.compute));
   initialise(made.model, static_cast<uint64_t>(config.run.seed));
-  made.context = std::make_unique<QuantContext>(make_plan(made.options, config));
+  made.context =
+      std::make_unique<QuantContext>(make_plan(made.options, config), product_options(config.run));
   return made;
 }
 
@@ -129,7 +134,8 @@ AssembledTask assemble_classifier(const RunConfig& config) {
   Classifier model(options, compute_dtype(config.run.compute));
   initialise(model, static_cast<uint64_t>(config.run.seed));
   AssembledTask made;
-  made.context = std::make_unique<QuantContext>(make_plan(options, config));
+  made.context =
+      std::make_unique<QuantContext>(make_plan(options, config), product_options(config.run));
   made.size = estimate_size(options, made.context->plan(), config.data.batch, 1, false);
   const SampleLoaderOptions train{.batch = config.data.batch,
                                   .shuffle = config.data.shuffle,

@@ -77,11 +77,6 @@ struct RowKernels {
   float (*rms_factor)(const float* x, int64_t k, double eps);
   // y = x * factor * gain; gain may be null (ones).
   void (*scale_row)(const float* x, const float* gain, int64_t k, float factor, float* y);
-  // Sum of grad * gain * x (gain null: ones) in the fixed tree: the inner product of RMSNorm's
-  // backward.
-  float (*dot3)(const float* grad, const float* gain, const float* x, int64_t k);
-  // y = x - mean(x), the mean's sum in the fixed tree.
-  void (*subtract_mean)(const float* x, int64_t k, float* y);
 };
 
 const RowKernels& row_kernels();  // of base/cpu_features' cpu_path()

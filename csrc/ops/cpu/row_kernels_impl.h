@@ -1,7 +1,6 @@
 // The kernels' only source, with the parts it includes. The file that includes it sets the
 // instruction set by its compile flags and names the build by SETUN_ROW_KERNELS and
-// SETUN_ROW_KERNELS_PATH. Here: absmax and
-// absmean codes, RMSNorm, and the table of all kernels.
+// SETUN_ROW_KERNELS_PATH. Here: absmax and absmean codes, and the table of all kernels.
 #include <cmath>
 #include <cstring>
 
@@ -10,6 +9,7 @@
 #include "ops/cpu/fp4_impl.h"
 #include "ops/cpu/hadamard_impl.h"
 #include "ops/cpu/lanes_impl.h"
+#include "ops/cpu/norm_impl.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/cpu/select_impl.h"
 #include "ops/cpu/weights_impl.h"
@@ -17,27 +17,7 @@
 namespace setun::ops::cpu {
 namespace {
 
-constexpr float kHuge = 1e18F;  // above it x * x may overflow a sum of 2^24 terms
-
-float abs_max(const float* x, int64_t k) {
-  float lanes[kLanes] = {};
-  float poison[kLanes] =
-      {};  // 0 * x is 0, or NaN for an x that is not finite: a maximum alone would drop NaN
-  int64_t i = 0;
-  for (; i + kLanes <= k; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = std::fabs(x[i + lane]);
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-      poison[lane] += 0.0F * x[i + lane];
-    }
-  }
-  for (int lane = 0; i < k; ++i, ++lane) {
-    const float value = std::fabs(x[i]);
-    lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    poison[lane] += 0.0F * x[i];
-  }
-  return reduce_max(lanes) + reduce_sum(poison);
-}
+float abs_max(const float* x, int64_t k) { return abs_max_of(x, k); }
 
 float abs_sum(const float* x, int64_t n) {
   return lane_sum(n, [x](int64_t i) { return std::fabs(x[i]) + 0.0F * x[i]; });
@@ -67,77 +47,10 @@ void fake_encode_scaled(const float* x, int64_t k, float multiplier, float scale
   }
 }
 
-// Sum of squares in the fixed tree and largest magnitude (NaN ignored) of n <= kSumBlock values.
-struct SquaresAndMax {
-  float sum, largest;
-};
-SquaresAndMax squares_and_max(const float* x, int64_t n) {
-  float squares[kLanes] = {}, largest[kLanes] = {};
-  const auto add = [&](int lane, float value) {
-    squares[lane] += value * value;
-    const float magnitude = std::fabs(value);
-    largest[lane] = magnitude > largest[lane] ? magnitude : largest[lane];
-  };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      add(lane, x[i + lane]);
-    }
-  }
-  for (int lane = 0; i < n; ++i, ++lane) {
-    add(lane, x[i]);
-  }
-  return {reduce_sum(squares), reduce_max(largest)};
-}
-
-// The factor of a row that is huge or not finite.
-float rms_factor_scaled(const float* x, int64_t k, float largest, double eps) {
-  const float sum = blocked_sum(k, [x, largest](int64_t i) {
-    const float v = x[i] / largest;
-    return v * v;
-  });
-  const float shift = static_cast<float>(eps) / largest / largest;
-  return 1.0F / std::sqrt(sum / static_cast<float>(k) + shift) / largest;
-}
-
-float rms_factor(const float* x, int64_t k, double eps) {
-  SquaresAndMax total = {0, 0};
-  for (int64_t start = 0; start < k; start += kSumBlock) {
-    const int64_t n = k - start < kSumBlock ? k - start : kSumBlock;
-    const SquaresAndMax block = squares_and_max(x + start, n);
-    total.sum = start == 0 ? block.sum : total.sum + block.sum;
-    total.largest = block.largest > total.largest ? block.largest : total.largest;
-  }
-  if (!(total.largest <= kHuge) || std::isnan(total.sum)) {
-    return rms_factor_scaled(x, k, abs_max(x, k), eps);
-  }
-  return 1.0F / std::sqrt(total.sum / static_cast<float>(k) + static_cast<float>(eps));
-}
+float rms_factor(const float* x, int64_t k, double eps) { return rms_factor_of(x, k, eps); }
 
 void scale_row(const float* x, const float* gain, int64_t k, float factor, float* y) {
-  if (gain == nullptr) {
-    for (int64_t i = 0; i < k; ++i) {
-      y[i] = x[i] * factor;
-    }
-    return;
-  }
-  for (int64_t i = 0; i < k; ++i) {
-    y[i] = x[i] * factor * gain[i];
-  }
-}
-
-float dot3(const float* grad, const float* gain, const float* x, int64_t k) {
-  if (gain == nullptr) {
-    return blocked_sum(k, [=](int64_t i) { return grad[i] * x[i]; });
-  }
-  return blocked_sum(k, [=](int64_t i) { return grad[i] * gain[i] * x[i]; });
-}
-
-void subtract_mean(const float* x, int64_t k, float* y) {
-  const float mean = blocked_sum(k, [x](int64_t i) { return x[i]; }) / static_cast<float>(k);
-  for (int64_t i = 0; i < k; ++i) {
-    y[i] = x[i] - mean;
-  }
+  scaled_row(x, gain, k, factor, y);
 }
 
 }  // namespace
@@ -171,8 +84,6 @@ const RowKernels& SETUN_ROW_KERNELS() {
       .encode_stochastic = encode_stochastic,
       .rms_factor = rms_factor,
       .scale_row = scale_row,
-      .dot3 = dot3,
-      .subtract_mean = subtract_mean,
   };
   return kernels;
 }
