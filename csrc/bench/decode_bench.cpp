@@ -118,8 +118,8 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
   std::cout << cpu_model_name() << ", " << at::get_num_threads() << " threads, Setun path "
             << enum_name(cpu_path()) << ", ATen " << at::get_cpu_capability() << "; prompt "
             << options.prompt << ", " << options.tokens << " tokens one by one, vocabulary "
-            << vocab << ", head in " << enum_name(config.run.compute) << "; "
-            << options.repetitions << " alternating repetitions\n";
+            << vocab << ", head in " << enum_name(config.run.compute) << "; " << options.repetitions
+            << " alternating repetitions\n";
   print(arms, options);
 }
 

@@ -1,8 +1,8 @@
 // The baseline of the step benchmark: the recipe's decoder written with LibTorch's own parts only
 // (torch::nn::Linear, at::rms_norm, at::scaled_dot_product_attention), full precision, the same
-// shapes and norm placement as DecoderLM. In bf16 products and attention are rounded as autocast does
-// it; parameters, norms, residual stream and loss stay fp32. Not a product: it has no cache, no
-// document mask, no quantizer.
+// shapes and norm placement as DecoderLM. In bf16 products and attention are rounded as autocast
+// does it; parameters, norms, residual stream and loss stay fp32. Not a product: it has no cache,
+// no document mask, no quantizer.
 #pragma once
 
 #include <torch/nn/modules/container/modulelist.h>

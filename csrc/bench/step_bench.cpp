@@ -41,8 +41,8 @@ at::Tensor random_tokens(const RunConfig& config, int64_t vocab) {
 }
 
 void set_precision(MatmulPrecision precision) {
-  at::globalContext().setFloat32MatmulPrecision(
-      precision == MatmulPrecision::kMedium ? "medium" : "highest");
+  at::globalContext().setFloat32MatmulPrecision(precision == MatmulPrecision::kMedium ? "medium"
+                                                                                      : "highest");
 }
 
 Arm setun_arm(const RunConfig& config) {
@@ -172,8 +172,7 @@ std::vector<Contestant> contestants_of(const RunConfig& config) {
       {"plain LibTorch, fp32, default BLAS", plain(at::kFloat, MatmulPrecision::kHighest)},
       {"plain LibTorch, fp32, oneDNN", plain(at::kFloat, MatmulPrecision::kMedium)}};
   if (config.run.compute == ComputeDtype::kBf16) {
-    contestants.push_back(
-        {"plain LibTorch, bf16", plain(at::kBFloat16, MatmulPrecision::kMedium)});
+    contestants.push_back({"plain LibTorch, bf16", plain(at::kBFloat16, MatmulPrecision::kMedium)});
   }
   RunConfig full = config, simulated = config, eight = config;
   full.quant = {};

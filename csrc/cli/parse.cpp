@@ -55,8 +55,8 @@ void add_bench_step(CLI::App& bench, Arguments& arguments) {
 }
 
 void add_bench_decode(CLI::App& bench, Arguments& arguments) {
-  CLI::App* decode = add_verb(bench, arguments, "decode",
-                              "prompt and generation speed against full precision");
+  CLI::App* decode =
+      add_verb(bench, arguments, "decode", "prompt and generation speed against full precision");
   decode->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
       ->check(CLI::PositiveNumber);
   decode->add_option("--prompt", arguments.prompt_tokens, "tokens of the prompt")

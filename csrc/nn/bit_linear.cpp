@@ -25,8 +25,8 @@ at::Tensor BitLinearImpl::forward(const LinearInput& input_BTI, QuantContext& co
   // Quantizers compute in fp32 whatever the product's dtype is, so bf16 compute gives the same
   // codes.
   if (context.integer(options.layer)) {
-    const at::Tensor y_BTO = integer_linear(
-        context.integer_operands(options.layer, input, weight, options.compute));
+    const at::Tensor y_BTO =
+        integer_linear(context.integer_operands(options.layer, input, weight, options.compute));
     return bias.defined() ? y_BTO + bias.to(options.compute) : y_BTO;
   }
   const at::Tensor x = context.activation(options.layer, input);

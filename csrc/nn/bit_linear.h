@@ -35,8 +35,8 @@ struct BitLinearOptions {
 
 struct BitLinearImpl : torch::nn::Module {
   explicit BitLinearImpl(BitLinearOptions options);
-  // input_BTI [..., in] -> [..., out] in the compute dtype. Throws Error naming both widths when they
-  // differ.
+  // input_BTI [..., in] -> [..., out] in the compute dtype. Throws Error naming both widths when
+  // they differ.
   at::Tensor forward(const LinearInput& input_BTI, QuantContext& context);
 
   BitLinearOptions options;

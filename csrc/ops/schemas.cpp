@@ -2,6 +2,7 @@
 // ops/autograd); numbers are arguments, never parts of a name.
 #include <torch/library.h>
 
+// Quantizers, rotation, masks.
 TORCH_LIBRARY(setun, m) {
   m.def("quantize_absmax(Tensor x, int bits, float eps) -> (Tensor codes, Tensor scale)");
   m.def("fake_quantize_absmax(Tensor x, int bits, float eps) -> Tensor");
@@ -30,11 +31,10 @@ TORCH_LIBRARY(setun, m) {
       "quantize_kv_asymmetric(Tensor h, int bits, float eps) -> (Tensor codes, Tensor scale, "
       "Tensor minimum)");
   m.def("fake_quantize_kv_asymmetric(Tensor h, int bits, float eps) -> Tensor");
-  m.def("rms_norm(Tensor x, Tensor? gain, float eps) -> Tensor");
-  m.def("rms_norm_forward(Tensor x, Tensor? gain, float eps) -> (Tensor y, Tensor factor)");
-  m.def(
-      "rms_norm_backward(Tensor grad, Tensor x, Tensor? gain, Tensor factor) -> (Tensor grad_x, "
-      "Tensor grad_gain)");
+}
+
+// Products of integer codes and their operands.
+TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def("pack_ternary(Tensor codes) -> Tensor");
   m.def("unpack_ternary(Tensor packed, int rows, int columns, ScalarType dtype) -> Tensor");
   m.def("transpose_ternary(Tensor packed, int rows, int columns) -> Tensor");
@@ -56,6 +56,15 @@ TORCH_LIBRARY(setun, m) {
   m.def(
       "ternary_linear(Tensor codes, Tensor scale, Tensor row_sums, Tensor packed, int rows, int "
       "columns, Tensor w_scale, ScalarType dtype, Tensor? residual) -> Tensor");
+}
+
+// The rest of a step: norms, activations, positions, loss.
+TORCH_LIBRARY_FRAGMENT(setun, m) {
+  m.def("rms_norm(Tensor x, Tensor? gain, float eps) -> Tensor");
+  m.def("rms_norm_forward(Tensor x, Tensor? gain, float eps) -> (Tensor y, Tensor factor)");
+  m.def(
+      "rms_norm_backward(Tensor grad, Tensor x, Tensor? gain, Tensor factor) -> (Tensor grad_x, "
+      "Tensor grad_gain)");
   m.def("layer_norm(Tensor x, float eps) -> Tensor");
   m.def("layer_norm_forward(Tensor x, float eps) -> (Tensor y, Tensor factor)");
   m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor, ScalarType type) -> Tensor");

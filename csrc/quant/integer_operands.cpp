@@ -57,8 +57,9 @@ struct NormedEdge : torch::autograd::Function<NormedEdge> {
 
 // Backward: straight through; the mask only where the spec says so, the factor as a constant.
 struct DenseEdge : torch::autograd::Function<DenseEdge> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& dense, const OptionalTensor& mask,
-                            const OptionalTensor& factor, at::ScalarType compute) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& dense,
+                            const OptionalTensor& mask, const OptionalTensor& factor,
+                            at::ScalarType compute) {
     ctx->save_for_backward({mask.value_or(at::Tensor()), factor.value_or(at::Tensor())});
     return make_edge(dense, compute);
   }
@@ -121,9 +122,8 @@ IntegerInput general_input(const LinearInput& input, const LinearSpec& spec,
     const ActivationQuantSpec& a = spec.activation;
     const bool plain = a.scheme == ActivationScheme::kAbsmax &&
                        a.granularity == Granularity::kToken && !mask.keep.defined();
-    made.rows = packed_to_4_bits(plain ? ops::quantize_absmax_rows(x, a.bits, a.eps)
-                                       : masked_codes(x, spec, mask),
-                                 a);
+    made.rows = packed_to_4_bits(
+        plain ? ops::quantize_absmax_rows(x, a.bits, a.eps) : masked_codes(x, spec, mask), a);
   }
   if (c10::GradMode::is_enabled()) {
     const bool masked = sparsity.gradient == SparsityGradient::kMasked;

@@ -1,5 +1,5 @@
-// The operands of an integer product: int8 codes of the input with a multiplier per token, 2-bit codes
-// of the weight with its scales. Codes and scales are bit for bit those of fake quantization
+// The operands of an integer product: int8 codes of the input with a multiplier per token, 2-bit
+// codes of the weight with its scales. Codes and scales are bit for bit those of fake quantization
 // (quant/fake_quantize.h); values are never made. Which specs have such operands:
 // LinearSpec::has_integer_form.
 #pragma once

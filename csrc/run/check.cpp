@@ -166,8 +166,8 @@ void add_products(std::ostringstream& out, const RunConfig& config, const QuantP
   }
   integer = config.run.products == Products::kInteger ? integer : 0;
   out << "products       " << integer << " of " << quantized << " quantized layers multiply codes ("
-      << enum_name(cpu_path()) << "), input gradient "
-      << enum_name(config.run.input_gradient) << "\n";
+      << enum_name(cpu_path()) << "), input gradient " << enum_name(config.run.input_gradient)
+      << "\n";
 }
 
 }  // namespace
@@ -191,7 +191,7 @@ CheckReport check(const RunConfig& config) {
     return report;
   }
   const SizeEstimate size = estimate_size(model, plan, config.data.batch, config.data.context,
-                                          config.run.recompute_blocks);
+                                          config.run.recompute_blocks, config.run.products);
   const int64_t per_step = units_per_step(config);
   report.parameters = size.parameters;
   report.packed_bytes = size.packed_bytes;

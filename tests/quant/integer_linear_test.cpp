@@ -1,6 +1,6 @@
-// Integer products against simulated ones: equal codes, outputs and gradients within rounding, behind
-// norms and rotations, in fp32 and bf16, with the 8-bit input gradient, and for no tokens at all.
-// Every method against its oracle: methods_test.cpp.
+// Integer products against simulated ones: equal codes, outputs and gradients within rounding,
+// behind norms and rotations, in fp32 and bf16, with the 8-bit input gradient, and for no tokens at
+// all. Every method against its oracle: methods_test.cpp.
 #include "quant/estimators/integer_linear.h"
 
 #include <ATen/ATen.h>
@@ -54,8 +54,8 @@ Result run(const LinearSpec& spec, const ProductOptions& products, NormKind norm
   y.backward(normal({3, kTokens / 3, kOut}, 4).to(compute));
   context.backward_to_latents();
   const at::Tensor gain = linear->norm->weight;
-  return {y.detach(), x.grad(), linear->weight.grad(),
-          gain.defined() ? gain.grad() : at::Tensor(), context.quantized(0, linear->weight).codes};
+  return {y.detach(), x.grad(), linear->weight.grad(), gain.defined() ? gain.grad() : at::Tensor(),
+          context.quantized(0, linear->weight).codes};
 }
 
 void check_close(const at::Tensor& got, const at::Tensor& want, double share) {
@@ -89,9 +89,8 @@ std::vector<std::pair<const char*, LinearSpec>> specs() {
   four.activation.bits = 4;
   four_rotated.activation = {.scheme = ActivationScheme::kAbsmean, .bits = 4};
   four_rotated.rotation.kind = RotationKind::kHadamard;
-  return {{"b158", b158()},      {"rows", rows},   {"groups", groups}, {"rotated", rotated},
-          {"signs", signs},      {"both", both},   {"4 bits", four},
-          {"4 bits rotated", four_rotated}};
+  return {{"b158", b158()}, {"rows", rows}, {"groups", groups}, {"rotated", rotated},
+          {"signs", signs}, {"both", both}, {"4 bits", four},   {"4 bits rotated", four_rotated}};
 }
 
 TEST_CASE("integer and simulated products agree behind either norm", "[quant]") {
@@ -113,8 +112,8 @@ TEST_CASE("in bf16 both stay within bf16's rounding of the fp32 result, for bf16
     CHECK(half.y.scalar_type() == at::kBFloat16);
     half.y = half.y.to(at::kFloat);
     check_close(half, exact, 0x1p-6);
-    const Result narrow = run(spec, {.products = Products::kInteger}, NormKind::kRms,
-                              at::kBFloat16, at::kBFloat16);
+    const Result narrow =
+        run(spec, {.products = Products::kInteger}, NormKind::kRms, at::kBFloat16, at::kBFloat16);
     CHECK(narrow.dx.scalar_type() == at::kBFloat16);
     CHECK(same_bits(narrow.codes, exact.codes));
   }

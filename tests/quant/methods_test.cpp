@@ -1,6 +1,6 @@
 // Every combination of rotation, input quantizer, mask and weight quantizer that a fragment uses,
-// by integer and by simulated products, as a whole BitLinear against a composite-detach oracle in double precision, written with plain
-// matrix products and sorts: x + (q(x) - x).detach().
+// by integer and by simulated products, as a whole BitLinear against a composite-detach oracle in
+// double precision, written with plain matrix products and sorts: x + (q(x) - x).detach().
 #include <ATen/ATen.h>
 
 #include <array>
@@ -192,9 +192,14 @@ TEST_CASE("every method's BitLinear has the oracle's output and gradients", "[qu
 TEST_CASE("every method stays finite in bf16, and for tiny, huge and zero inputs", "[quant]") {
   for (const auto& [name, spec] : methods()) {
     INFO(name);
-    for (const auto& [size, products] : std::vector<std::pair<double, Products>>{
-             {1.0, kBoth[0]}, {1e-30, kBoth[0]}, {1e18, kBoth[0]}, {0.0, kBoth[0]},
-             {1.0, kBoth[1]}, {1e-30, kBoth[1]}, {1e18, kBoth[1]}, {0.0, kBoth[1]}}) {
+    for (const auto& [size, products] : std::vector<std::pair<double, Products>>{{1.0, kBoth[0]},
+                                                                                 {1e-30, kBoth[0]},
+                                                                                 {1e18, kBoth[0]},
+                                                                                 {0.0, kBoth[0]},
+                                                                                 {1.0, kBoth[1]},
+                                                                                 {1e-30, kBoth[1]},
+                                                                                 {1e18, kBoth[1]},
+                                                                                 {0.0, kBoth[1]}}) {
       INFO(size << ", " << enum_name(products));
       QuantContext context = context_of(spec, products);
       BitLinear linear = linear_of(normal({kOut, kIn}, 3), at::kBFloat16);

@@ -7,6 +7,7 @@ namespace setun::ops::cpu {
 const StepKernels& step_kernels() {
 #if defined(__x86_64__)
   switch (cpu_path()) {
+    case CpuPath::kAvx512Vnni:
     case CpuPath::kAvx512:
       return step_kernels_avx512();
     case CpuPath::kAvx2:

@@ -95,8 +95,7 @@ struct IntegerLinear : torch::autograd::Function<IntegerLinear> {
     const variable_list saved = ctx->get_saved_variables();
     const auto compute = static_cast<at::ScalarType>(ctx->saved_data["compute"].toInt());
     const int64_t columns = ctx->saved_data["columns"].toInt();
-    const at::Tensor dy_MO =
-        upstream[0].to(compute).reshape({-1, ctx->saved_data["rows"].toInt()});
+    const at::Tensor dy_MO = upstream[0].to(compute).reshape({-1, ctx->saved_data["rows"].toInt()});
     at::Tensor dx, dw;
     if (ctx->needs_input_grad(0)) {
       std::vector<int64_t> sizes = upstream[0].sizes().vec();

@@ -1,7 +1,7 @@
 // y = x_q w_q^T from codes: y = (codes_x codes_w) * scale / multiplier, the sum exact in int32, per
-// group of columns where the weight has groups. Gradients are the straight-through estimator's (BitNet
-// b1.58 FAQ section 3): dX = dY w_q, dW = dY^T x_q. What is kept for them is codes: 8 bits an input, 2
-// a weight. Deliberately absent: second derivatives.
+// group of columns where the weight has groups. Gradients are the straight-through estimator's
+// (BitNet b1.58 FAQ section 3): dX = dY w_q, dW = dY^T x_q. What is kept for them is codes: 8 bits
+// an input, 2 a weight. Deliberately absent: second derivatives.
 #pragma once
 
 #include <cstdint>
