@@ -100,7 +100,7 @@ AssembledTask assemble_language_model(const RunConfig& config) {
   AssembledTask made;
   made.context = std::move(model.context);
   made.size = estimate_size(model.options, made.context->plan(), config.data.batch,
-                            config.data.context, config.run.recompute_blocks);
+                            config.data.context, config.run.recompute_blocks, config.run.products);
   if (config.eval.ngram > 0 && !data.validation.empty()) {
     made.ngram_loss = [data, order = config.eval.ngram] { return ngram_loss_of(data, order); };
   }
@@ -136,7 +136,8 @@ AssembledTask assemble_classifier(const RunConfig& config) {
   AssembledTask made;
   made.context =
       std::make_unique<QuantContext>(make_plan(options, config), product_options(config.run));
-  made.size = estimate_size(options, made.context->plan(), config.data.batch, 1, false);
+  made.size = estimate_size(options, made.context->plan(), config.data.batch, 1, false,
+                            config.run.products);
   const SampleLoaderOptions train{.batch = config.data.batch,
                                   .shuffle = config.data.shuffle,
                                   .seed = static_cast<uint64_t>(config.run.seed)};

@@ -191,7 +191,7 @@ CheckReport check(const RunConfig& config) {
     return report;
   }
   const SizeEstimate size = estimate_size(model, plan, config.data.batch, config.data.context,
-                                          config.run.recompute_blocks);
+                                          config.run.recompute_blocks, config.run.products);
   const int64_t per_step = units_per_step(config);
   report.parameters = size.parameters;
   report.packed_bytes = size.packed_bytes;

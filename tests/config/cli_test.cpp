@@ -21,9 +21,9 @@ Result setun_program(const std::string& arguments) {
 
 TEST_CASE("help is what tests/config/help.txt says", "[cli]") {
   std::string text;
-  for (const char* command :
-       {"", "train", "eval", "generate", "data", "sweep", "inspect", "bench", "bench step",
-        "bench kernels", "config", "config print", "config check", "config reference"}) {
+  for (const char* command : {"", "train", "eval", "generate", "data", "sweep", "inspect", "bench",
+                              "bench step", "bench decode", "bench kernels", "config",
+                              "config print", "config check", "config reference"}) {
     const Result help = setun_program(std::string(command) + " --help");
     CHECK(help.code == 0);
     CHECK(help.err.empty());

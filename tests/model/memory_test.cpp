@@ -54,8 +54,8 @@ TEST_CASE("the training memory estimate is within a factor of 1.25 of the measur
                             << " batch " << batch);
           const auto measured =
               static_cast<double>(measured_peak(options, spec, batch, 128, recompute));
-          const SizeEstimate size =
-              estimate_size(options, test::uniform_plan(options, spec), batch, 128, recompute);
+          const SizeEstimate size = estimate_size(options, test::uniform_plan(options, spec), batch,
+                                                  128, recompute, Products::kInteger);
           INFO("measured " << measured / 1e6 << " MB, estimated " << size.training_bytes / 1e6
                            << " MB");
           CHECK(size.training_bytes / measured < 1.25);

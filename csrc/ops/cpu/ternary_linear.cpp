@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ops/checks.h"
+#include "ops/cpu/element_rows.h"
 #include "ops/cpu/staged_activations.h"
 #include "ops/cpu/ternary_kernels.h"
 #include "ops/kernel_calls.h"
@@ -22,22 +23,22 @@ constexpr int64_t kRowBlock = 256;  // rows of a task, which unpacks its panel o
 constexpr int64_t kStrip = 12;      // rows between kernel and epilogue: sums stay in the L1 cache
 constexpr int64_t kPanelBudget = 256 << 10;  // bytes of a task's unpacked panels
 
-// A matrix of rows in fp32 or bf16, or nothing.
+// A contiguous matrix in fp32 or bf16, or nothing.
 struct Matrix {
-  float* fp32 = nullptr;
-  uint16_t* bf16 = nullptr;
-  int64_t stride = 0;
+  char* data = nullptr;
+  Element type = Element::kFp32;
+  int64_t row_bytes = 0, element_bytes = 0;
 
   explicit Matrix(const at::Tensor& t) {
     if (t.defined()) {
-      stride = t.size(-1);
-      (t.scalar_type() == at::kFloat ? reinterpret_cast<void*&>(fp32)
-                                     : reinterpret_cast<void*&>(bf16)) = t.data_ptr();
+      data = static_cast<char*>(t.data_ptr());
+      type = element_of(t);
+      element_bytes = t.element_size();
+      row_bytes = t.size(-1) * element_bytes;
     }
   }
-  RowPlace at(int64_t row, int64_t column) const {
-    const int64_t i = row * stride + column;
-    return {fp32 == nullptr ? nullptr : fp32 + i, bf16 == nullptr ? nullptr : bf16 + i};
+  OutRow at(int64_t row, int64_t column) const {
+    return {data == nullptr ? nullptr : data + row * row_bytes + column * element_bytes, type};
   }
 };
 
@@ -145,10 +146,14 @@ class Product {
   // width] carry several groups.
   void finish(int64_t g, int64_t row, int64_t count, int64_t column, int64_t width,
               const int32_t* sums, float* totals) const {
-    const RowPlace residual = residual_.at(row, column);
-    const OutputBlock block = {count,    std::min(width, outputs_ - column), width,
-                               s_ + row, {residual.fp32, residual.bf16},     y_.at(row, column),
-                               outputs_};
+    const OutRow residual = residual_.at(row, column);
+    const OutputBlock block = {.rows = count,
+                               .outputs = std::min(width, outputs_ - column),
+                               .width = width,
+                               .s = s_ + row,
+                               .residual = {residual.data, residual.type},
+                               .out = y_.at(row, column),
+                               .stride = outputs_};
     const float* scale = scale_ + column * scale_step_ + (scale_step_ == 0 ? 0 : g);
     if (x_.groups() == 1) {
       kernels_.finish_rows(block, sums, x_.sums(0, row), scale, scale_step_);
