@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ops/checks.h"
+#include "ops/cpu/aligned_buffer.h"
 #include "ops/cpu/element_rows.h"
 #include "ops/cpu/staged_activations.h"
 #include "ops/cpu/ternary_kernels.h"
@@ -20,7 +21,8 @@ namespace {
 
 constexpr int64_t kFewRows = 16;    // at most: packed weights are used as they are
 constexpr int64_t kRowBlock = 256;  // rows of a task, which unpacks its panel once
-constexpr int64_t kStrip = 12;      // rows between kernel and epilogue: sums stay in the L1 cache
+constexpr int64_t kStrip =
+    6;  // rows between kernel and epilogue, whose stores the next strip then hides
 constexpr int64_t kPanelBudget = 256 << 10;  // bytes of a task's unpacked panels
 
 // A contiguous matrix in fp32 or bf16, or nothing.
@@ -93,23 +95,23 @@ class Product {
   void many_rows() const {
     const int64_t panels = (outputs_ + kPanelRows - 1) / kPanelRows;
     const int64_t blocks = (x_.rows() + kRowBlock - 1) / kRowBlock;
-    const int64_t fair = (panels * blocks) / (2 * at::get_num_threads());
-    const int64_t step =
+    const int64_t fair = panels * blocks / (2 * at::get_num_threads());
+    const int64_t most =
         std::clamp<int64_t>(kPanelBudget / panel_bytes_, 1, std::max<int64_t>(1, fair));
-    const int64_t parts = (panels + step - 1) / step;
+    const int64_t parts = (panels + most - 1) / most;
     at::parallel_for(0, parts * blocks, 1, [&](int64_t begin, int64_t end) {
-      std::vector<uint8_t> buffer;
+      AlignedBuffer<uint8_t> buffer;
       for (int64_t task = begin; task < end; ++task) {
-        const int64_t row = task % blocks * kRowBlock, first = task / blocks * step;
-        panels_task(first, std::min(step, panels - first), row,
-                    std::min(kRowBlock, x_.rows() - row), buffer);
+        const int64_t row = task % blocks * kRowBlock, part = task / blocks;
+        const int64_t first = part * panels / parts, last = (part + 1) * panels / parts;
+        panels_task(first, last - first, row, std::min(kRowBlock, x_.rows() - row), buffer);
       }
     });
   }
 
   void panels_task(int64_t first, int64_t panels, int64_t row, int64_t count,
-                   std::vector<uint8_t>& buffer) const {
-    buffer.resize(static_cast<std::size_t>(panels * panel_bytes_));
+                   AlignedBuffer<uint8_t>& buffer) const {
+    buffer.grow(panels * panel_bytes_);
     for (int64_t p = 0; p < panels; ++p) {
       unpack(first + p, buffer.data() + p * panel_bytes_);
     }
