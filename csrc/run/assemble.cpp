@@ -4,7 +4,11 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <limits>
 #include <thread>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "base/error.h"
 #include "base/log.h"
@@ -62,6 +66,19 @@ double tokens_per_byte(const PreparedData& data) {
              : 0;
 }
 
+// A step frees and asks for the same tensors again and again. Left alone, the C library gives the
+// larger ones back to the kernel each time and their next use faults every page in anew; so memory
+// stays with the process once it was used. Other C libraries than glibc keep their defaults.
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+  constexpr int kLargestThreshold = 32 << 20;  // glibc takes no more
+  mallopt(M_MMAP_THRESHOLD, kLargestThreshold);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, kLargestThreshold);
+  mallopt(M_MXFAST, 0);  // fast bins are merged, all of them, whenever a large tensor is freed
+#endif
+}
+
 }  // namespace
 
 void set_up_process(const RunOptions& options) {
@@ -73,6 +90,9 @@ void set_up_process(const RunOptions& options) {
   at::globalContext().setFloat32MatmulPrecision(
       options.matmul_precision == MatmulPrecision::kMedium ? "medium" : "highest");
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  // Its companion fills every new tensor with NaN: a pass over memory for each at::empty.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+  keep_freed_memory();
 }
 
 AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {

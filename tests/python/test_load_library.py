@@ -152,6 +152,34 @@ class Operators(unittest.TestCase):
         small = torch.randint(-8, 8, (3, 7), dtype=torch.int8)
         self.assertTrue(torch.equal(setun.unpack_int4(setun.pack_int4(small), 7), small))
 
+    def test_gated_activations_and_their_gradients_agree_with_torch(self):
+        gate, up = torch.randn(6, 40, requires_grad=True), torch.randn(6, 40, requires_grad=True)
+        upstream = torch.randn(6, 40)
+        for name, act in (("silu", torch.nn.functional.silu), ("relu2", lambda g: g.relu().square())):
+            got, want = setun.gated_activation(gate, up, name), act(gate) * up
+            torch.testing.assert_close(got, want)
+            for mine, theirs in zip(*(torch.autograd.grad(y, (gate, up), upstream) for y in (got, want))):
+                torch.testing.assert_close(mine, theirs)
+        with self.assertRaisesRegex(RuntimeError, 'unknown activation "gelu"; known: silu, relu2'):
+            setun.gated_activation(gate, up, "gelu")
+
+    def test_rope_rotates_pairs_and_back(self):
+        x, angle = torch.randn(2, 3, 5, 8, requires_grad=True), torch.randn(5, 4)
+        a, b = x[..., :4], x[..., 4:]
+        want = torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
+        got, upstream = setun.rope(x, angle.cos(), angle.sin(), False), torch.randn(2, 3, 5, 8)
+        torch.testing.assert_close(got, want)
+        torch.testing.assert_close(setun.rope(got, angle.cos(), angle.sin(), True), x)
+        torch.testing.assert_close(*(torch.autograd.grad(y, x, upstream)[0] for y in (got, want)))
+
+    def test_cross_entropy_of_rows_and_its_derivative_agree_with_torch(self):
+        logits, targets = torch.randn(6, 40, requires_grad=True), torch.tensor([0, 39, 7, -100, 7, 12])
+        want = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        torch.testing.assert_close(setun.cross_entropy_rows(logits.detach(), targets), want.detach())
+        gradient = logits.detach().clone()
+        torch.testing.assert_close(setun.cross_entropy_rows_(gradient, targets), want.detach())
+        torch.testing.assert_close(gradient, torch.autograd.grad(want.sum(), logits)[0])
+
     def test_threads_do_not_change_a_bit(self):
         x = torch.randn(300, 257)
         results = []

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "ops/cpu/elements_impl.h"
 #include "ops/cpu/lanes_impl.h"
@@ -13,7 +14,9 @@
 namespace setun::ops::cpu {
 namespace {
 
-constexpr float kHuge = 1e18F;  // above it x * x may overflow a sum of 2^24 terms
+// A row with a larger element, or whose sum of squares overflows, is divided by its largest first.
+constexpr float kHuge = 1e18F;
+constexpr float kSurelySmall = 1e35F;  // no element of a row with a smaller sum of squares is huge
 
 // max|x| of k values, NaN when any of them is not finite.
 template <class T>
@@ -38,54 +41,25 @@ float abs_max_of(const T* x, int64_t k) {
   return reduce_max(lanes) + reduce_sum(poison);
 }
 
-// Sum of squares in the fixed tree and largest magnitude (NaN ignored) of n <= kSumBlock values.
-struct SquaresAndMax {
-  float sum, largest;
-};
 template <class T>
-SquaresAndMax squares_and_max(const T* x, int64_t n) {
-  float squares[kLanes] = {}, largest[kLanes] = {};
-  const auto take = [&](int64_t i, int lane) {
-    const float value = load(x, i), magnitude = std::fabs(value);
-    squares[lane] += value * value;
-    largest[lane] = magnitude > largest[lane] ? magnitude : largest[lane];
+float rms_factor_of(const T* x, int64_t k, double eps) {
+  const auto plain = [&](float sum) {
+    return 1.0F / std::sqrt(sum / static_cast<float>(k) + static_cast<float>(eps));
   };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      take(i + lane, lane);
-    }
+  const float squares = blocked_sum(k, [x](int64_t i) { return load(x, i) * load(x, i); });
+  if (squares < kSurelySmall) {  // which saves looking for the largest; not so for NaN
+    return plain(squares);
   }
-  for (int lane = 0; i < n; ++i, ++lane) {
-    take(i, lane);
+  const float largest = abs_max_of(x, k);
+  if (largest <= kHuge && squares <= std::numeric_limits<float>::max()) {
+    return plain(squares);
   }
-  return {reduce_sum(squares), reduce_max(largest)};
-}
-
-// The factor of a row that is huge or not finite.
-template <class T>
-float rms_factor_scaled(const T* x, int64_t k, float largest, double eps) {
   const float sum = blocked_sum(k, [x, largest](int64_t i) {
     const float v = load(x, i) / largest;
     return v * v;
   });
   const float shift = static_cast<float>(eps) / largest / largest;
   return 1.0F / std::sqrt(sum / static_cast<float>(k) + shift) / largest;
-}
-
-template <class T>
-float rms_factor_of(const T* x, int64_t k, double eps) {
-  SquaresAndMax total = {0, 0};
-  for (int64_t start = 0; start < k; start += kSumBlock) {
-    const int64_t n = k - start < kSumBlock ? k - start : kSumBlock;
-    const SquaresAndMax block = squares_and_max(x + start, n);
-    total.sum = start == 0 ? block.sum : total.sum + block.sum;
-    total.largest = block.largest > total.largest ? block.largest : total.largest;
-  }
-  if (!(total.largest <= kHuge) || std::isnan(total.sum)) {
-    return rms_factor_scaled(x, k, abs_max_of(x, k), eps);
-  }
-  return 1.0F / std::sqrt(total.sum / static_cast<float>(k) + static_cast<float>(eps));
 }
 
 template <class T>

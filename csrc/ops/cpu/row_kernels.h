@@ -72,8 +72,8 @@ struct RowKernels {
   // sign(x) where |x| * multiplier >= u, else 0.
   void (*encode_stochastic)(const float* x, const float* u, int64_t k, float multiplier,
                             int8_t* codes);
-  // 1 / sqrt(mean((x/m)^2) + eps/m^2) / m with m = 1 unless max|x| > 1e18 (then m = max|x|): the
-  // factor of RMSNorm.
+  // 1 / sqrt(mean((x/m)^2) + eps/m^2) / m with m = 1 unless max|x| > 1e18 or sum(x^2) overflows
+  // (then m = max|x|): the factor of RMSNorm.
   float (*rms_factor)(const float* x, int64_t k, double eps);
   // y = x * factor * gain; gain may be null (ones).
   void (*scale_row)(const float* x, const float* gain, int64_t k, float factor, float* y);

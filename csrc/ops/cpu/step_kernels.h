@@ -32,7 +32,7 @@ struct StepKernels {
   void (*rotate)(InRow x, int64_t x_stride, const Rotation& rotation, int64_t heads, void* y,
                  int64_t y_stride);
   // y = x * f * gain (null: ones) with RMSNorm's factor f = 1 / sqrt(mean((x/m)^2) + eps/m^2) / m,
-  // m = 1 unless max|x| > 1e18 (then m = max|x|); returns f.
+  // m = 1 unless max|x| > 1e18 or sum(x^2) overflows (then m = max|x|); returns f.
   float (*rms_norm)(InRow x, const float* gain, int64_t k, double eps, float* y);
   // dx of x's type; adds to d_gain, unless gain is null.
   void (*rms_norm_backward)(InRow dy, InRow x, const float* gain, float factor, int64_t k, void* dx,
