@@ -16,7 +16,6 @@
 #include <iostream>
 #include <optional>
 #include <sstream>
-#include <thread>
 
 #include "base/cpu_features.h"
 #include "base/error.h"
@@ -24,6 +23,7 @@
 #include "bench/contest.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/ops.h"
+#include "run/assemble.h"
 
 namespace setun::bench {
 namespace {
@@ -272,8 +272,10 @@ void bench_kernels(const KernelBenchOptions& options) {
               "setun bench kernels: --only ", options.only,
               ": expected one of product, decode, activations, weights, hadamard");
   force_cpu_path(path);
-  const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
-  at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : cores));
+  RunOptions process;
+  process.threads = options.threads;
+  process.matmul_precision = MatmulPrecision::kHighest;
+  run::set_up_process(process);  // threads, and memory that stays with the process, as in training
   std::cout << machine_line() << "; " << options.repetitions << " alternating repetitions\n";
   std::vector<ContestResult> results;
   for (const auto& [kind, make] : list) {

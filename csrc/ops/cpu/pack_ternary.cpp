@@ -73,8 +73,8 @@ at::Tensor unpack_ternary(const at::Tensor& packed_in, int64_t rows, int64_t col
       ternary.unpack_tiles(in + at, count, columns, static_cast<int8_t*>(out) + begin, columns);
       return;
     }
-    thread_local std::vector<int8_t> codes;  // of one row of tiles: stays in the cache
-    codes.resize(static_cast<std::size_t>(n));
+    thread_local AlignedBuffer<int8_t> codes;  // of one row of tiles: stays in the cache
+    codes.grow(n);
     ternary.unpack_tiles(in + at, count, columns, codes.data(), columns);
     if (dtype == at::kFloat) {
       row_kernel.codes_to_float(codes.data(), n, static_cast<float*>(out) + begin);
@@ -144,7 +144,7 @@ std::tuple<at::Tensor, at::Tensor> encode_packed(const at::Tensor& w, int64_t gr
   std::atomic<int64_t> zero{0}, plus{0};
   at::parallel_for(0, tiles_of(rows), row_grain(kTile * columns), [&](int64_t begin, int64_t end) {
     RowSource::Reader reader(source);
-    std::vector<int8_t> codes(static_cast<std::size_t>(kTile * columns));
+    AlignedBuffer<int8_t> codes(kTile * columns);
     int64_t zeros = 0, ones = 0;
     for (int64_t t = begin; t < end; ++t) {
       const int64_t count = std::min(kTile, rows - t * kTile);

@@ -77,8 +77,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> rms_norm_quantize(
   auto [codes, scale, sums] = quantize(
       Kernel::kNormQuantize, x, kernels,
       [&](RowSource::Reader& reader, int64_t row, const RowOutput& out) {
-        thread_local std::vector<float> buffer;
-        buffer.resize(static_cast<std::size_t>(k));
+        thread_local AlignedBuffer<float> buffer;
+        buffer.grow(k);
         const float* values = reader.row(row);
         factor[row] = kernels.rms_factor(values, k, norm_eps);
         kernels.scale_row(values, g, k, factor[row], buffer.data());

@@ -5,8 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <vector>
-
+#include "ops/cpu/aligned_buffer.h"
 #include "ops/cpu/row_kernels.h"
 
 namespace setun::ops::cpu {
@@ -23,7 +22,7 @@ class RowSource {
   class Reader {
    public:
     explicit Reader(const RowSource& source)
-        : source_(source), buffer_(source.narrow() ? static_cast<std::size_t>(source.k_) : 0) {}
+        : source_(source), buffer_(source.narrow() ? source.k_ : 0) {}
     const float* row(int64_t index) { return part(index * source_.k_, source_.k_); }
     // count <= k elements from `begin` of the flattened tensor.
     const float* part(int64_t begin, int64_t count) {
@@ -38,7 +37,7 @@ class RowSource {
 
    private:
     const RowSource& source_;
-    std::vector<float> buffer_;
+    AlignedBuffer<float> buffer_;
   };
 
  private:

@@ -6,88 +6,68 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
-#include <type_traits>
 
+#include "ops/cpu/elements_impl.h"
 #include "ops/cpu/ternary_kernels.h"
 
 namespace setun::ops::cpu {
 namespace {
 
-inline float from_bf16(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float value = 0;
-  std::memcpy(&value, &wide, sizeof value);
-  return value;
-}
-
-// Round half to even; NaN becomes the quiet one.
-inline uint16_t to_bf16(float value) {
-  uint32_t bits = 0;
-  std::memcpy(&bits, &value, sizeof bits);
-  const uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-  return static_cast<uint16_t>(value != value ? 0x7FC0U : rounded);
-}
-
-// out = value(i) for n outputs, in the output's type. Nothing overlaps.
-template <class Count, class Value>
-inline void store_row(Count n, const RowPlace& out, const Value& value) {
-  if (out.fp32 != nullptr) {
-    float* __restrict y = out.fp32;
-    for (int64_t i = 0; i < n; ++i) {
-      y[i] = value(i);
-    }
-  } else {
-    uint16_t* __restrict y = out.bf16;
-    for (int64_t i = 0; i < n; ++i) {
-      y[i] = to_bf16(value(i));
-    }
-  }
-}
-
-template <class Count, class Value>
-inline void add_residual(Count n, const RowView& residual, const RowPlace& out,
-                         const Value& value) {
-  if (residual.fp32 != nullptr) {
-    const float* __restrict r = residual.fp32;
-    store_row(n, out, [=](int64_t i) { return value(i) + r[i]; });
-  } else if (residual.bf16 != nullptr) {
-    const uint16_t* __restrict r = residual.bf16;
-    store_row(n, out, [=](int64_t i) { return value(i) + from_bf16(r[i]); });
-  } else {
-    store_row(n, out, value);
-  }
-}
-
-// row(m, count) for every row of the block; whole panels have a constant count, which compilers
-// turn into straight code.
-template <class Row>
-inline void for_each_row(const OutputBlock& block, const Row& row) {
+// out = value(m, i) + residual for every row m and output i of the block; row(m) prepares value(m).
+// Whole panels have a constant number of outputs, which compilers turn into straight code.
+template <class Out, class Row, class Residual>
+inline void store_rows(const OutputBlock& block, Out* out, const Row& row,
+                       const Residual& residual) {
   for (int64_t m = 0; m < block.rows; ++m) {
+    Out* __restrict y = out + m * block.stride;
+    const auto value = row(m);
     if (block.outputs == kPanelRows) {
-      row(m, std::integral_constant<int64_t, kPanelRows>());
+      for (int64_t i = 0; i < kPanelRows; ++i) {
+        store(y, i, residual(value(i), m, i));
+      }
     } else {
-      row(m, block.outputs);
+      for (int64_t i = 0; i < block.outputs; ++i) {
+        store(y, i, residual(value(i), m, i));
+      }
     }
   }
+}
+
+template <class Row>
+inline void finish(const OutputBlock& block, const Row& row) {
+  with_elements(block.out, [&](auto* out) {
+    if (block.residual.data == nullptr) {
+      store_rows(block, out, row, [](float y, int64_t, int64_t) { return y; });
+      return;
+    }
+    with_elements(block.residual, [&](auto* residual) {
+      store_rows(block, out, row, [=, stride = block.stride](float y, int64_t m, int64_t i) {
+        return y + load(residual, m * stride + i);
+      });
+    });
+  });
 }
 
 void finish_rows(const OutputBlock& block, const int32_t* sums, const int32_t* row_sums,
                  const float* scale, int64_t step) {
-  for_each_row(block, [&](int64_t m, auto n) {
-    const int32_t* __restrict row = sums + m * block.width;
-    const int32_t row_sum = row_sums[m];
-    const float s = block.s[m];
-    if (step == 0) {
-      const float factor = scale[0] / s;
-      add_residual(n, block.residual_row(m), block.out_row(m),
-                   [=](int64_t i) { return static_cast<float>(row[i] - row_sum) * factor; });
-    } else {
-      add_residual(n, block.residual_row(m), block.out_row(m), [=](int64_t i) {
-        return static_cast<float>(row[i] - row_sum) * (scale[i] / s);
-      });
-    }
-  });
+  const auto difference = [=, width = block.width](int64_t m) {
+    return [row = sums + m * width, row_sum = row_sums[m]](int64_t i) {
+      return static_cast<float>(row[i] - row_sum);
+    };
+  };
+  if (step == 0) {
+    finish(block, [&](int64_t m) {
+      return [acc = difference(m), factor = scale[0] / block.s[m]](int64_t i) {
+        return acc(i) * factor;
+      };
+    });
+  } else {
+    finish(block, [&](int64_t m) {
+      return [acc = difference(m), s = block.s[m], scale](int64_t i) {
+        return acc(i) * (scale[i] / s);
+      };
+    });
+  }
 }
 
 void add_group(const OutputBlock& block, const int32_t* sums, const int32_t* group_sums,
@@ -102,11 +82,10 @@ void add_group(const OutputBlock& block, const int32_t* sums, const int32_t* gro
 }
 
 void finish_groups(const OutputBlock& block, const float* totals) {
-  for_each_row(block, [&](int64_t m, auto n) {
-    const float* __restrict row = totals + m * block.width;
-    const float factor = 1.0F / block.s[m];
-    add_residual(n, block.residual_row(m), block.out_row(m),
-                 [=](int64_t i) { return row[i] * factor; });
+  finish(block, [&](int64_t m) {
+    return [row = totals + m * block.width, factor = 1.0F / block.s[m]](int64_t i) {
+      return row[i] * factor;
+    };
   });
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/cpu_features.h"
+#include "ops/cpu/elements.h"
 #include "ops/cpu/ternary_layout.h"
 
 namespace setun::ops::cpu {
@@ -21,32 +22,13 @@ struct ActivationRows {
   int64_t count;
 };
 
-// Where a row of values begins: at most one pointer is set.
-struct RowPlace {
-  float* fp32 = nullptr;
-  uint16_t* bf16 = nullptr;
-};
-struct RowView {
-  const float* fp32 = nullptr;
-  const uint16_t* bf16 = nullptr;
-};
-
 // A block of the result: `rows` rows of `outputs` values, whose sums lie `width` apart.
 struct OutputBlock {
   int64_t rows, outputs, width;
-  const float* s;    // [rows]: the activations' multipliers
-  RowView residual;  // of the first row; rows are `stride` apart
-  RowPlace out;
+  const float* s;  // [rows]: the activations' multipliers
+  InRow residual;  // its first row, data null: none; rows lie `stride` elements apart, as out's
+  OutRow out;
   int64_t stride;
-
-  RowView residual_row(int64_t m) const {
-    return {residual.fp32 == nullptr ? nullptr : residual.fp32 + m * stride,
-            residual.bf16 == nullptr ? nullptr : residual.bf16 + m * stride};
-  }
-  RowPlace out_row(int64_t m) const {
-    return {out.fp32 == nullptr ? nullptr : out.fp32 + m * stride,
-            out.bf16 == nullptr ? nullptr : out.bf16 + m * stride};
-  }
 };
 
 struct TernaryKernels {
