@@ -148,6 +148,10 @@ Fiber* take_ready() {
       break;
     case Order::kFifo:
       taken = ready[ready_head++];
+      if (ready_head == 4096) {  // drop what was taken
+        ready.erase(ready.begin(), ready.begin() + 4096);
+        ready_head = 0;
+      }
       break;
   }
   if (ready.size() == ready_head) {
