@@ -199,6 +199,7 @@ inline float __uint_as_float(unsigned bits) {
 }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
+inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
 
 namespace cuemu {
 

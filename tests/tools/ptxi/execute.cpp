@@ -47,6 +47,11 @@ uint64_t symbol_value(const std::string& name, const Warp& warp, int lane) {
   if (const auto found = machine.module.globals.find(name); found != machine.module.globals.end()) {
     return reinterpret_cast<uint64_t>(found->second.data());
   }
+  for (const Param& p : kernel.params) {
+    if (p.name == name) {
+      return reinterpret_cast<uint64_t>(machine.params) + p.offset;
+    }
+  }
   die("unknown symbol %s", name.c_str());
 }
 
@@ -66,16 +71,18 @@ uint64_t loaded(Type type, const unsigned char* from) {
 }
 
 void load_param(Warp& warp, const Instruction& i, uint32_t lanes) {
-  const Operand& from = i.operands[1];
-  size_t offset = static_cast<size_t>(from.immediate);
-  for (const Param& p : warp.block->kernel->params) {
-    offset += p.name == from.symbol ? p.offset : 0;
-  }
-  const int bytes = bytes_of(i.type());
+  const auto bytes = static_cast<uint64_t>(bytes_of(i.type()));
+  const auto first = reinterpret_cast<uint64_t>(machine.params);
   for_lanes(lanes, [&](int lane) {
+    const uint64_t at = address(i.operands[1], warp, lane);
+    if (at < first ||
+        at + bytes * static_cast<uint64_t>(i.vector) > first + warp.block->kernel->param_bytes) {
+      die("line %d: %s: outside the parameters", i.line, i.full.c_str());
+    }
     for (int q = 0; q < i.vector; ++q) {
       write_register(warp, element(i.operands[0], i, q).reg, lane,
-                     loaded(i.type(), machine.params + offset + static_cast<size_t>(q * bytes)));
+                     loaded(i.type(), reinterpret_cast<const unsigned char*>(at) +
+                                          static_cast<uint64_t>(q) * bytes));
     }
   });
 }
