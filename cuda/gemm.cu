@@ -4,6 +4,7 @@
 // tile ahead. Int4 activations become int8 ones 16 times as large (the nibble in a byte's upper
 // half), which the shift in unscaled() takes back exactly.
 #include "product_epilogue.cuh"
+#include "vectors.cuh"
 
 namespace setun::cuda {
 
@@ -60,20 +61,20 @@ __device__ __forceinline__ void load_a(const int8_t* stage, int i, int step, uin
   if constexpr (kSource == Source::kInt8) {
     const int row = i * 16 + lane % 8 + lane / 8 % 2 * 8;
     ldmatrix_x4(a, stage + row * kPitch<kSource> + step * 32 + lane / 16 * 16);
-    return;
-  }
+  } else {
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {  // rows g and g + 8
-    const int row = i * 16 + lane / 4 + half * 8;
-    const uint2 both =
-        *reinterpret_cast<const uint2*>(stage + row * kPitch<kSource> + lane % 4 * 8);
-    a[half] = both.x;
-    a[2 + half] = both.y;
-  }
-  if constexpr (kSource == Source::kInt4) {
+    for (int half = 0; half < 2; ++half) {  // rows g and g + 8
+      const int row = i * 16 + lane / 4 + half * 8;
+      const uint2 both =
+          *reinterpret_cast<const uint2*>(stage + row * kPitch<kSource> + lane % 4 * 8);
+      a[half] = both.x;
+      a[2 + half] = both.y;
+    }
+    if constexpr (kSource == Source::kInt4) {
 #pragma unroll
-    for (uint32_t& r : a) {
-      r = (step == 0 ? r << 4 : r) & 0xf0f0f0f0u;
+      for (uint32_t& r : a) {
+        r = (step == 0 ? r << 4 : r) & 0xf0f0f0f0u;
+      }
     }
   }
 }
@@ -179,8 +180,24 @@ __device__ __forceinline__ void store_quad(const ProductParams& p, Place left, u
   }
 }
 
-__device__ __forceinline__ float output_at(const ProductParams& p, Place at, float v) {
-  return at.m < p.m && at.n < p.n ? dequantized(p, at.m, at.n, v) : 0.0f;
+// The outputs of a pair of columns.
+__device__ __forceinline__ float2 outputs_at(const ProductParams& p, Place at, float v0, float v1) {
+  float2 y = make_float2(0, 0);
+  if (at.m >= p.m || at.n >= p.n) {
+    return y;
+  }
+  y.x = token_scaled(p, at.m, v0);
+  y.y = token_scaled(p, at.m, v1);
+  if (p.residual == nullptr) {
+    return y;
+  }
+  const float* from = p.residual + at.m * p.out_stride + at.n;
+  const bool both = at.n + 1 < p.n;
+  if (both && p.out_stride % 2 == 0) {
+    const float2 r = *reinterpret_cast<const float2*>(from);
+    return make_float2(y.x + r.x, y.y + r.y);
+  }
+  return make_float2(y.x + from[0], both ? y.y + from[1] : 0.0f);
 }
 
 __device__ __forceinline__ void store_tile(const ProductParams& p, int m0, int n0,
@@ -193,12 +210,11 @@ __device__ __forceinline__ void store_tile(const ProductParams& p, int m0, int n
 #pragma unroll
       for (int j = 0; j < kWordsPerLane; ++j) {
         const Place at = place_of(m0, n0, i, j, c);
-        const float y0 = output_at(p, at, sums[i][j][c]);
-        const float y1 = output_at(p, {at.m, at.n + 1}, sums[i][j][c + 1]);
+        const float2 y = outputs_at(p, at, sums[i][j][c], sums[i][j][c + 1]);
         if (!p.out_bf16) {
-          store_pair(p, at, y0, y1);
+          store_pair(p, at, y.x, y.y);
         }
-        pairs[j] = to_bf16(y0).bits | static_cast<uint32_t>(to_bf16(y1).bits) << 16;
+        pairs[j] = bf16_pair(y.x, y.y);
       }
       if (p.out_bf16) {
 #pragma unroll

@@ -41,7 +41,7 @@ __device__ __forceinline__ void flush(const ProductParams& p, int group, int (&a
 }
 
 template <int kRows>
-__global__ void __launch_bounds__(32 * kVectorWarps) gemv_kernel(ProductParams p) {
+__global__ void __launch_bounds__(32 * kVectorWarps, 2) gemv_kernel(ProductParams p) {
   SETUN_DYN_SHARED(int, totals);
   const int groups = groups_of(p), tiles = static_cast<int>(tiles_k(p.k));
   const int count = groups * p.m * kTileN, tid = static_cast<int>(threadIdx.x);

@@ -14,8 +14,12 @@ __device__ __forceinline__ float weight_scale_at(const ProductParams& p, int n, 
   return p.weight_scale[p.weight_stride == 0 ? 0 : static_cast<int64_t>(n) * p.weight_stride + g];
 }
 
+__device__ __forceinline__ float token_scaled(const ProductParams& p, int m, float v) {
+  return p.token_divides ? v / p.token_scale[m] : v * p.token_scale[m];
+}
+
 __device__ __forceinline__ float dequantized(const ProductParams& p, int m, int n, float v) {
-  const float y = p.token_divides ? v / p.token_scale[m] : v * p.token_scale[m];
+  const float y = token_scaled(p, m, v);
   return p.residual != nullptr ? y + p.residual[m * p.out_stride + n] : y;
 }
 

@@ -3,6 +3,7 @@
 #include "tokens.h"
 
 #include "token_row.cuh"
+#include "vectors.cuh"
 
 namespace setun::cuda {
 
@@ -49,7 +50,8 @@ __device__ __forceinline__ Grid grid_of(const TokenParams& p, const Row& row) {
   const float high = static_cast<float>((1 << (p.bits - 1)) - 1);
   const bool finite = largest == largest;
   switch (p.rule) {
-    case TokenRule::kAbsmax: {
+    case TokenRule::kAbsmax:
+    case TokenRule::kAbsmaxStochastic: {
       const float s = finite ? high / fmaxf(largest, p.eps) : quiet_nan();
       return {s, s, 0, -high - 1, high, 1};
     }
@@ -80,11 +82,24 @@ __device__ __forceinline__ float e2m1(float z) {
   return (z < 0 ? -rounded : rounded) + 0.0f;
 }
 
-__device__ __forceinline__ int code_of(const TokenParams& p, const Grid& grid, float x) {
+// Draw `index` of a key, uniform in [0, 1): SplitMix64, as base/counter_rng.h.
+__device__ __forceinline__ float uniform_draw(uint64_t key, int64_t index) {
+  uint64_t x = key + (static_cast<uint64_t>(index) + 1) * 0x9E3779B97F4A7C15ull;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+  return static_cast<float>((x ^ (x >> 31)) >> 40) * 5.9604644775390625e-8f;  // 2^-24
+}
+
+__device__ __forceinline__ int code_of(const TokenParams& p, const Grid& grid, float x,
+                                       int64_t index) {
   if (grid.scale != grid.scale) {
     return 0;
   }
   switch (p.rule) {
+    case TokenRule::kAbsmaxStochastic: {
+      const float v = floorf(x * grid.multiplier + uniform_draw(p.draw_key, index));
+      return static_cast<int>(fminf(fmaxf(v, -grid.high), grid.high));
+    }
     case TokenRule::kE2m1:
       return grid.multiplier > 0
                  ? static_cast<int>(2.0f * e2m1(6.0f * (x * grid.shrink) / grid.multiplier))
@@ -99,7 +114,7 @@ __device__ __forceinline__ int code_of(const TokenParams& p, const Grid& grid, f
 
 __device__ __forceinline__ float value_of(const TokenParams& p, const Grid& grid, int code) {
   const float c = static_cast<float>(code);
-  if (p.rule == TokenRule::kAbsmax) {
+  if (p.rule == TokenRule::kAbsmax || p.rule == TokenRule::kAbsmaxStochastic) {
     return c / grid.multiplier;
   }
   return p.rule == TokenRule::kOffset ? grid.minimum + c * grid.scale : c * grid.scale;
@@ -138,12 +153,7 @@ __device__ __forceinline__ void store_codes(const TokenParams& p, int64_t r, int
   }
   int8_t* to = p.codes + r * p.code_stride + first;
   if (p.code_stride % 4 == 0 && first + 4 <= p.code_stride) {
-    char4 four;
-    four.x = static_cast<signed char>(quad.code[0]);
-    four.y = static_cast<signed char>(quad.code[1]);
-    four.z = static_cast<signed char>(quad.code[2]);
-    four.w = static_cast<signed char>(quad.code[3]);
-    *reinterpret_cast<char4*>(to) = four;
+    store_four(to, quad.code);
     return;
   }
   for (int b = 0; b < 4 && first + b < p.code_stride; ++b) {
@@ -175,15 +185,17 @@ __device__ __forceinline__ void store_fake(const TokenParams& p, const Row& row,
   if (p.fake == nullptr) {
     return;
   }
+  float v[4] = {};
   for (int b = 0; b < 4 && first + b < p.columns; ++b) {
-    const float v =
-        p.rule == TokenRule::kRoundE2m1 ? e2m1(row[first + b]) : value_of(p, grid, quad.code[b]);
-    const int64_t at = r * p.columns + first + b;
-    if constexpr (sizeof(T) == 4) {
-      static_cast<float*>(p.fake)[at] = v;
-    } else {
-      static_cast<bf16*>(p.fake)[at] = to_bf16(v);
-    }
+    v[b] = p.rule == TokenRule::kRoundE2m1 ? e2m1(row[first + b]) : value_of(p, grid, quad.code[b]);
+  }
+  T* to = static_cast<T*>(p.fake) + r * p.columns + first;
+  if (p.columns % 4 == 0 && first < p.columns) {
+    store_four(to, v);
+    return;
+  }
+  for (int b = 0; b < 4 && first + b < p.columns; ++b) {
+    store(to + b, v[b]);
   }
 }
 
@@ -202,8 +214,9 @@ __device__ __forceinline__ void add_sums(const TokenParams& p, int first, const 
   }
 }
 
-__device__ __forceinline__ Quad encode_quad(const TokenParams& p, const Row& row, int first,
-                                            const Grid& grid, const Selection& selection) {
+__device__ __forceinline__ Quad encode_quad(const TokenParams& p, const Row& row, int64_t r,
+                                            int first, const Grid& grid,
+                                            const Selection& selection) {
   Quad quad{};
   for (int b = 0; b < 4; ++b) {
     const int i = first + b;
@@ -211,7 +224,7 @@ __device__ __forceinline__ Quad encode_quad(const TokenParams& p, const Row& row
       quad.kept |= 1u << b;
       quad.code[b] = p.rule == TokenRule::kNone || p.rule == TokenRule::kRoundE2m1
                          ? 0
-                         : code_of(p, grid, row[i]);
+                         : code_of(p, grid, row[i], r * p.columns + i);
     }
   }
   return quad;
@@ -220,7 +233,10 @@ __device__ __forceinline__ Quad encode_quad(const TokenParams& p, const Row& row
 template <class T>
 __device__ __forceinline__ void load_row(const TokenParams& p, const Row& row, int64_t r) {
   const T* x = static_cast<const T*>(p.x) + r * p.columns;
-  for_columns(row, [&](int i) { row[i] = to_float(x[i]); });
+  for_columns(row, [&](int i) {
+    const float v = to_float(x[i]);
+    row[i] = p.column_scale != nullptr ? v * p.column_scale[i] : v;
+  });
   __syncthreads();
 }
 
@@ -265,7 +281,7 @@ __global__ void __launch_bounds__(kRowThreads) token_kernel(TokenParams p) {
   const int end = static_cast<int>(divide_up(p.columns, kTileK) * kTileK);
   for (int chunk = warp_id() * 128; chunk < end; chunk += kRowWarps * 128) {
     const int first = chunk + lane_id() * 4;
-    const Quad quad = encode_quad(p, row, first, grid, selection);
+    const Quad quad = encode_quad(p, row, r, first, grid, selection);
     store_mask(p, r, first, quad);
     store_codes(p, r, first, quad);
     store_int4(p, r, first, quad);

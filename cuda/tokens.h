@@ -10,12 +10,14 @@ namespace setun::cuda {
 
 enum class TokenRule : int {
   kNone,
-  kAbsmax,    // scale is the multiplier s = Qp / max(max|x|, eps); value = code / s
-  kAbsmean,   // s = sqrt(Qp) / (b + eps), b = multiplier mean|x|; scale is b / sqrt(Qp)
-  kE2m1,      // code = 2 E2M1(6 x / max|x|); scale is max|x| / 12
-  kStep,      // scale is the step max(max|x|, eps) / Qp; code = rne(x / step)
-  kOffset,    // codes 0 to 2^bits - 1 of x - min x, scale max(max x - min x, eps) / (2^bits - 1)
-  kRoundE2m1  // value = E2M1(x): no code, no scale
+  kAbsmax,   // scale is the multiplier s = Qp / max(max|x|, eps); value = code / s
+  kAbsmean,  // s = sqrt(Qp) / (b + eps), b = multiplier mean|x|; scale is b / sqrt(Qp)
+  kE2m1,     // code = 2 E2M1(6 x / max|x|); scale is max|x| / 12
+  kStep,     // scale is the step max(max|x|, eps) / Qp; code = rne(x / step)
+  kOffset,   // codes 0 to 2^bits - 1 of x - min x, scale max(max x - min x, eps) / (2^bits - 1)
+  kAbsmaxStochastic,  // s as kAbsmax, code = floor(x s + u), u from (draw_key, row columns +
+                      // column)
+  kRoundE2m1          // value = E2M1(x): no code, no scale
 };
 
 struct TokenParams {
@@ -32,6 +34,8 @@ struct TokenParams {
   TokenRule rule;
   int bits;  // 2 to 8 for a rule with codes, else 0
   float multiplier, eps;
+  uint64_t draw_key;          // of kAbsmaxStochastic: draws of base/counter_rng.h
+  const float* column_scale;  // [columns] multiplied into x first, or null
 
   // Results; null when not wanted.
   float* dense;         // [rows, columns] after norm and transform, before sparsity

@@ -213,7 +213,11 @@ cudaError_t weight_scale(const WeightScaleParams& p, cudaStream_t stream) {
   const cudaError_t error = p.is_bf16
                                 ? launch(block_sums_kernel<bf16>, grid, threads, 0, stream, p)
                                 : launch(block_sums_kernel<float>, grid, threads, 0, stream, p);
-  return error != cudaSuccess ? error : launch(tree_kernel, dim3(1), threads, 0, stream, p);
+  return error != cudaSuccess ? error : weight_scale_of_partial(p, stream);
+}
+
+cudaError_t weight_scale_of_partial(const WeightScaleParams& p, cudaStream_t stream) {
+  return launch(tree_kernel, dim3(1), dim3(kThreads), 0, stream, p);
 }
 
 cudaError_t ternary_codes(const TernaryParams& p, cudaStream_t stream) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "reduce.cuh"
+#include "vectors.cuh"
 #include "weights.h"
 
 namespace setun::cuda {
@@ -34,23 +35,6 @@ __device__ __forceinline__ int weight_code(const TernaryParams& p, float w, floa
   return 0;
 }
 
-template <class T>
-__device__ __forceinline__ void load_four(const T* from, float (&to)[4]) {
-  if constexpr (sizeof(T) == 4) {
-    const float4 v = *reinterpret_cast<const float4*>(from);
-    to[0] = v.x;
-    to[1] = v.y;
-    to[2] = v.z;
-    to[3] = v.w;
-  } else {
-    const uint2 v = *reinterpret_cast<const uint2*>(from);
-    to[0] = __uint_as_float(v.x << 16);
-    to[1] = __uint_as_float(v.x & 0xffff0000u);
-    to[2] = __uint_as_float(v.y << 16);
-    to[3] = __uint_as_float(v.y & 0xffff0000u);
-  }
-}
-
 // Codes of columns column .. column + 3 of a row, those inside; also stored when p.codes is given.
 template <class T>
 __device__ __forceinline__ void four_codes(const TernaryParams& p, const T* w, int64_t row,
@@ -76,12 +60,7 @@ __device__ __forceinline__ void four_codes(const TernaryParams& p, const T* w, i
     return;
   }
   if (whole) {
-    char4 four;
-    four.x = static_cast<signed char>(code[0]);
-    four.y = static_cast<signed char>(code[1]);
-    four.z = static_cast<signed char>(code[2]);
-    four.w = static_cast<signed char>(code[3]);
-    *reinterpret_cast<char4*>(p.codes + at) = four;
+    store_four(p.codes + at, code);
     return;
   }
   for (int b = 0; b < 4 && column + b < p.columns; ++b) {

@@ -23,6 +23,8 @@ struct WeightScaleParams {
 };
 int64_t weight_workspace(int64_t elements);
 cudaError_t weight_scale(const WeightScaleParams& p, cudaStream_t stream);
+// The same when partial already holds the sums of the blocks (group = 0).
+cudaError_t weight_scale_of_partial(const WeightScaleParams& p, cudaStream_t stream);
 
 struct TernaryParams {
   const void* w;

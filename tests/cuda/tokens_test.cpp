@@ -93,6 +93,7 @@ void quantize(const Floats& x, const Setup& s, Expected& e) {
       e.fake = row.value;
       return;
     }
+    case TokenRule::kAbsmaxStochastic:  // training_test.cpp
     case TokenRule::kRoundE2m1:
     case TokenRule::kNone:
       e.codes.assign(x.size(), 0);
@@ -143,33 +144,34 @@ Results run(const std::vector<T>& x, const Setup& s, const Floats& gain) {
       int4(static_cast<size_t>(int4_words(s.rows, tiles_k(s.columns))));
   const Device<int8_t> codes(rows * static_cast<size_t>(stride_of(s)));
   const Device<int32_t> sums(rows * groups_of(s));
-  TokenParams p{in.data(),
-                is_bf16,
-                s.rows,
-                s.columns,
-                s.centre,
-                s.norm,
-                s.gain ? device_gain.data() : nullptr,
-                kNormEps,
-                s.hadamard,
-                s.keep,
-                s.every,
-                s.rule,
-                s.bits,
-                kMultiplier,
-                kEps,
-                dense.data(),
-                factor.data(),
-                fake.data(),
-                mask.data(),
-                bits.data(),
-                codes.data(),
-                stride_of(s),
-                int4.data(),
-                scale.data(),
-                minimum.data(),
-                sums.data(),
-                s.sum_group};
+  TokenParams p{};
+  p.x = in.data();
+  p.is_bf16 = is_bf16;
+  p.rows = s.rows;
+  p.columns = s.columns;
+  p.centre = s.centre;
+  p.norm = s.norm;
+  p.gain = s.gain ? device_gain.data() : nullptr;
+  p.norm_eps = kNormEps;
+  p.hadamard_block = s.hadamard;
+  p.keep = s.keep;
+  p.every = s.every;
+  p.rule = s.rule;
+  p.bits = s.bits;
+  p.multiplier = kMultiplier;
+  p.eps = kEps;
+  p.dense = dense.data();
+  p.factor = factor.data();
+  p.fake = fake.data();
+  p.mask = mask.data();
+  p.mask_bits = bits.data();
+  p.codes = codes.data();
+  p.code_stride = stride_of(s);
+  p.int4 = int4.data();
+  p.scale = scale.data();
+  p.minimum = minimum.data();
+  p.sums = sums.data();
+  p.sum_group = s.sum_group;
   CHECK_RUNS(transform_tokens(p, nullptr));
   Results r{dense.read(), factor.read(), scale.read(), minimum.read(), {},         {},
             mask.read(),  bits.read(),   int4.read(),  codes.read(),   sums.read()};
