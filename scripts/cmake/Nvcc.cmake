@@ -19,7 +19,8 @@ function(setun_ptx outputs arch)
   set(${outputs} ${made} PARENT_SCOPE)
 endfunction()
 
-# setun_gpu_objects(<outputs variable> <architectures> <sources>...): objects, each with ptxas's report beside it (.log).
+# setun_gpu_objects(<outputs variable> <architectures> <sources>...): objects, each with ptxas's report (.log) and the
+# folder of its cubins (.keep) beside it.
 function(setun_gpu_objects outputs architectures)
   set(gencode)
   foreach(arch ${architectures})
@@ -30,8 +31,8 @@ function(setun_gpu_objects outputs architectures)
     get_filename_component(name ${source} NAME_WE)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/gpu/${name}.o)
     add_custom_command(OUTPUT ${object} BYPRODUCTS ${object}.log DEPENDS ${source} DEPFILE ${object}.d VERBATIM
-      COMMAND sh -c "\"$@\" >${object}.log 2>&1 || { cat ${object}.log; exit 1; }" nvcc
-              ${SETUN_NVCC} ${SETUN_NVCC_FLAGS} ${gencode} -Xptxas -v -Xcompiler -fPIC
+      COMMAND sh -c "rm -rf ${object}.keep && mkdir -p ${object}.keep && \"$@\" >${object}.log 2>&1 || { cat ${object}.log; exit 1; }" nvcc
+              ${SETUN_NVCC} ${SETUN_NVCC_FLAGS} ${gencode} -Xptxas -v --keep --keep-dir ${object}.keep -Xcompiler -fPIC
               -MD -MF ${object}.d -c ${source} -o ${object}
       COMMENT "${name} for ${architectures}")
     list(APPEND made ${object})
