@@ -19,12 +19,15 @@ namespace setun::cuda::testing {
 struct Case {
   const char* name;
   void (*run)();
-  bool quick;  // small enough for the slow routes (ThreadSanitizer, PTX)
+  bool quick;          // small enough for the slow routes (ThreadSanitizer, PTX)
+  bool hashed = true;  // its results have a committed hash
 };
 std::vector<Case>& cases();
 
 struct Register {
-  Register(const char* name, void (*run)(), bool quick) { cases().push_back({name, run, quick}); }
+  Register(const char* name, void (*run)(), bool quick) {
+    cases().push_back({name, run, quick, true});
+  }
 };
 #define SETUN_CUDA_CASE(name, quick)                                                        \
   static void case_##name();                                                                \
@@ -34,6 +37,9 @@ struct Register {
 #define SETUN_CUDA_TEST(name) SETUN_CUDA_CASE(name, true)
 // A larger one, for fibers and a GPU.
 #define SETUN_CUDA_LARGE_TEST(name) SETUN_CUDA_CASE(name, false)
+
+// The cases that count what PTX does (ptx_test.cpp).
+void add_ptx_cases();
 
 void report_failure(const char* file, int line, const std::string& what);
 #define CHECK_THAT(condition)                                                 \
