@@ -1,7 +1,14 @@
 # nvcc by custom commands rather than as a CMake language: it is optional, and the same sources are also compiled as C++.
 # -fmad=false: a * b + c is two roundings, as in docs/numerics.md. No fast-math option may stand here.
 find_program(SETUN_NVCC nvcc PATHS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
-set(SETUN_CUDA_ARCHITECTURES "80;86;89;90a" CACHE STRING "GPU architectures of the CUDA kernels")
+set(SETUN_CUDA_ARCHITECTURES "80;86;89;90a;90-virtual" CACHE STRING "GPU architectures of the CUDA kernels; -virtual is PTX")
+if(SETUN_CUDA AND NOT SETUN_NVCC)
+  message(FATAL_ERROR "SETUN_CUDA needs nvcc: install the CUDA toolkit, set CUDA_HOME, or configure without -DSETUN_CUDA=ON")
+endif()
+if(SETUN_NVCC)
+  cmake_path(GET SETUN_NVCC PARENT_PATH SETUN_CUDA_TOOLKIT)
+  cmake_path(GET SETUN_CUDA_TOOLKIT PARENT_PATH SETUN_CUDA_TOOLKIT)
+endif()
 set(SETUN_NVCC_FLAGS -std=c++20 -O3 -fmad=false -I${CMAKE_SOURCE_DIR}/cuda)
 
 # setun_ptx(<outputs variable> <architecture> <sources>...): PTX as nvcc emits it, one file a source.
@@ -24,7 +31,11 @@ endfunction()
 function(setun_gpu_objects outputs architectures)
   set(gencode)
   foreach(arch ${architectures})
-    list(APPEND gencode -gencode arch=compute_${arch},code=sm_${arch})
+    if(arch MATCHES "^(.+)-virtual$")
+      list(APPEND gencode -gencode arch=compute_${CMAKE_MATCH_1},code=compute_${CMAKE_MATCH_1})
+    else()
+      list(APPEND gencode -gencode arch=compute_${arch},code=sm_${arch})
+    endif()
   endforeach()
   set(made)
   foreach(source ${ARGN})

@@ -82,7 +82,8 @@ class Device {
     }
   }
   explicit Device(const std::vector<T>& values) : Device(values.size()) {
-    if (cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice) != cudaSuccess) {
+    if (!values.empty() &&
+        cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice) != cudaSuccess) {
       std::abort();
     }
   }
