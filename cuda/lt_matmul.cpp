@@ -39,13 +39,16 @@ bool layout(cublasLtMatrixLayout_t* out, cudaDataType_t type, int rows, int colu
 
 const char* describe(const LtParams& p, Descriptions& d) {
   const cublasOperation_t transposed = CUBLAS_OP_T;
-  if (!ok(cublasLtMatmulDescCreate(&d.product, CUBLAS_COMPUTE_32I, CUDA_R_32I)) ||
+  const cudaDataType operand = p.bf16 ? CUDA_R_16BF : CUDA_R_8I;
+  const cudaDataType result = p.bf16 ? CUDA_R_16BF : CUDA_R_32I;
+  if (!ok(cublasLtMatmulDescCreate(&d.product, p.bf16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32I,
+                                   p.bf16 ? CUDA_R_32F : CUDA_R_32I)) ||
       !ok(cublasLtMatmulDescSetAttribute(d.product, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                          sizeof transposed))) {
-    return "cublasLt refused the int8 product's description";
+    return "cublasLt refused the product's description";
   }
-  if (!layout(&d.b, CUDA_R_8I, p.n, p.k) || !layout(&d.a, CUDA_R_8I, p.m, p.k) ||
-      !layout(&d.y, CUDA_R_32I, p.m, p.n)) {
+  if (!layout(&d.b, operand, p.n, p.k) || !layout(&d.a, operand, p.m, p.k) ||
+      !layout(&d.y, result, p.m, p.n)) {
     return "cublasLt refused a matrix layout";
   }
   if (!ok(cublasLtMatmulPreferenceCreate(&d.preference)) ||
@@ -82,10 +85,14 @@ const char* lt_matmul(void* handle, const LtParams& p, cudaStream_t stream) {
   if (!ok(cublasLtMatmulAlgoGetHeuristic(lt, d.product, d.b, d.a, d.y, d.y, d.preference, 1, &best,
                                          &found)) ||
       found == 0) {
-    return "cublasLt has no int8 algorithm for this shape";
+    return "cublasLt has no algorithm for this shape";
   }
+  // The factors have the type of the sums.
   const int32_t one = 1, zero = 0;
-  return ok(cublasLtMatmul(lt, d.product, &one, p.b, d.b, p.a, d.a, &zero, p.y, d.y, p.y, d.y,
+  const float one_f = 1, zero_f = 0;
+  const void* alpha = p.bf16 ? static_cast<const void*>(&one_f) : &one;
+  const void* beta = p.bf16 ? static_cast<const void*>(&zero_f) : &zero;
+  return ok(cublasLtMatmul(lt, d.product, alpha, p.b, d.b, p.a, d.a, beta, p.y, d.y, p.y, d.y,
                            &best.algo, p.workspace, p.workspace_bytes, stream))
              ? nullptr
              : "cublasLtMatmul failed";

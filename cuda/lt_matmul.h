@@ -20,9 +20,10 @@ Route choose_route(int m, int n, int k, bool grouped);
 
 struct LtParams {
   int m, n, k;
-  const int8_t* a;  // [m, k]
-  const int8_t* b;  // [n, k]
-  int32_t* y;       // [m, n]
+  bool bf16;      // else int8 operands and int32 results
+  const void* a;  // [m, k]
+  const void* b;  // [n, k]
+  void* y;        // [m, n]
   void* workspace;
   size_t workspace_bytes;
 };

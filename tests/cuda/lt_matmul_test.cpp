@@ -30,6 +30,7 @@ struct Record {
   Layout a{}, b{}, d{};
   bool no_algorithm = false;
   cudaStream_t stream = nullptr;
+  uint32_t alpha = 0;  // its bits
 };
 Record record;
 
@@ -93,7 +94,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   return CUBLAS_STATUS_SUCCESS;
 }
 // D = op(A) B in columns: element (i, j) of a matrix is at i + j leading.
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, const void*,
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, const void* alpha,
                               const void* a_data, cublasLtMatrixLayout_t a, const void* b_data,
                               cublasLtMatrixLayout_t b, const void*, const void*,
                               cublasLtMatrixLayout_t, void* d_data, cublasLtMatrixLayout_t d,
@@ -106,6 +107,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   record.d = *reinterpret_cast<Layout*>(d);
   record.workspace = workspace;
   record.stream = stream;
+  std::memcpy(&record.alpha, alpha, sizeof record.alpha);
+  if (record.a.type != CUDA_R_8I) {
+    return CUBLAS_STATUS_SUCCESS;
+  }
   const auto* x = static_cast<const int8_t*>(a_data);
   const auto* y = static_cast<const int8_t*>(b_data);
   for (uint64_t i = 0; i < record.d.rows; ++i) {
@@ -141,7 +146,7 @@ struct Case {
       b[i] = static_cast<int8_t>(i * 7 % 3) - 1;
     }
   }
-  LtParams params() { return {kM, kN, kK, a.data(), b.data(), y.data(), workspace, 64}; }
+  LtParams params() { return {kM, kN, kK, false, a.data(), b.data(), y.data(), workspace, 64}; }
 };
 
 }  // namespace
@@ -162,9 +167,25 @@ TEST_CASE("cuBLASLt: an int8 product is asked for as TN with 32-bit sums") {
   CHECK((record.a.rows == kK && record.a.columns == kN && record.a.leading == kK));
   CHECK((record.b.rows == kK && record.b.columns == kM && record.b.leading == kK));
   CHECK((record.d.rows == kN && record.d.columns == kM && record.d.leading == kN));
+  CHECK(record.alpha == 1);
   CHECK(record.preferred_workspace == 64);
   CHECK(record.workspace == 64);
   CHECK(record.stream == stream);
+  CHECK(record.alive == 0);
+}
+
+TEST_CASE("cuBLASLt: a bf16 product is the same one with fp32 sums") {
+  record = {};
+  Case c;
+  LtParams p = c.params();
+  p.bf16 = true;
+  REQUIRE(lt_matmul(&c, p, nullptr) == nullptr);
+  CHECK(record.product.compute == CUBLAS_COMPUTE_32F);
+  CHECK(record.product.scale == CUDA_R_32F);
+  CHECK(record.product.transposed_a == CUBLAS_OP_T);
+  CHECK((record.a.type == CUDA_R_16BF && record.b.type == CUDA_R_16BF));
+  CHECK(record.d.type == CUDA_R_16BF);
+  CHECK(record.alpha == 0x3f800000u);
   CHECK(record.alive == 0);
 }
 
@@ -187,8 +208,7 @@ TEST_CASE("cuBLASLt: what it refuses is said, and nothing leaks") {
   record = {};
   Case c;
   record.no_algorithm = true;
-  CHECK(std::string(lt_matmul(&c, c.params(), nullptr)).find("no int8 algorithm") !=
-        std::string::npos);
+  CHECK(std::string(lt_matmul(&c, c.params(), nullptr)).find("no algorithm") != std::string::npos);
   CHECK(record.alive == 0);
   LtParams odd = c.params();
   odd.k = 40;
