@@ -29,12 +29,10 @@ __device__ __forceinline__ void load_stage(const ProductParams& p, int tile, int
   for (int c = 0; c < kTileRows * kPieces / (32 * kMatrixWarps); ++c) {
     const int id = c * 32 * kMatrixWarps + static_cast<int>(threadIdx.x);
     const int row = id / kPieces, piece = id % kPieces, m = min(m0 + row, p.m - 1);
-    bool inside = m0 + row < p.m;
+    const bool inside = m0 + row < p.m;
     const void* from = nullptr;
     if constexpr (kSource == Source::kInt8) {
-      const int k = tile * kTileK + piece * 16;
-      inside = inside && k < p.a8_stride;
-      from = p.a8 + m * p.a8_stride + (inside ? k : 0);
+      from = p.a8 + m * p.a8_stride + tile * kTileK + piece * 16;
     } else {
       from = p.a4 + (m * tiles + tile) * kInt4TileWords + piece * 4;
     }
@@ -267,7 +265,7 @@ __global__ void __launch_bounds__(32 * kMatrixWarps) gemm_kernel(ProductParams p
 }
 
 cudaError_t ternary_matrix_product(const ProductParams& p, bool native_int4, cudaStream_t stream) {
-  const bool int8 = p.a8 != nullptr && p.a8_stride % 16 == 0 && p.a8_stride >= p.k;
+  const bool int8 = p.a8 != nullptr && p.a8_stride % kTileK == 0 && p.a8_stride >= p.k;
   if (p.m < 1 || p.n < 1 || p.k < 1 || (!int8 && p.a4 == nullptr) || p.group % kTileK != 0) {
     return cudaErrorInvalidValue;
   }

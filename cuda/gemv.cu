@@ -1,25 +1,24 @@
 // y = A W^T for a few rows: bound by reading the weights once. A block has 8 output columns, one
-// word of codes a lane; its warps take every 8th tile of 64 columns of K and add what they have to
+// word of codes a lane; its warps take every 4th tile of 64 columns of K and add what they have to
 // shared integers, so that the order of the warps changes nothing.
 #include "product_epilogue.cuh"
 
 namespace setun::cuda {
 
-constexpr int kVectorWarps = 8;
+constexpr int kVectorWarps = 4;
 
-// acc[m] += the word's 16 codes times the activations that meet them.
+// acc[m] += the word's 16 codes times the activations that meet them; `a` points at the lane's
+// first ones in row 0.
 template <int kRows>
-__device__ __forceinline__ void vector_tile(const ProductParams& p, int tile, uint32_t word,
+__device__ __forceinline__ void vector_tile(const ProductParams& p, const int8_t* a, uint32_t word,
                                             int (&acc)[kRows]) {
-  const int first = tile * kTileK + lane_id() % 4 * 4;
 #pragma unroll
-  for (int m = 0; m < kRows; ++m) {
-    const int8_t* row = p.a8 + min(m, p.m - 1) * p.a8_stride;
+  for (int j = 0; j < 4; ++j) {
+    const int codes = static_cast<int>((word >> (2 * j)) & 0x03030303u);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int k = first + 16 * j;
-      const int a = k < p.a8_stride ? *reinterpret_cast<const int*>(row + k) : 0;
-      acc[m] = __dp4a(a, static_cast<int>((word >> (2 * j)) & 0x03030303u), acc[m]);
+    for (int m = 0; m < kRows; ++m) {
+      const int8_t* row = a + min(m, p.m - 1) * p.a8_stride;
+      acc[m] = __dp4a(*reinterpret_cast<const int*>(row + 16 * j), codes, acc[m]);
     }
   }
 }
@@ -49,10 +48,13 @@ __global__ void __launch_bounds__(32 * kVectorWarps, 2) gemv_kernel(ProductParam
     totals[i] = 0;
   }
   __syncthreads();
-  const uint32_t* words = p.w + static_cast<int64_t>(blockIdx.x) * tiles * kTileWords + lane_id();
+  const int8_t* a = p.a8 + warp_id() * kTileK + lane_id() % 4 * 4;
+  const uint32_t* words = p.w + (static_cast<int64_t>(blockIdx.x) * tiles + warp_id()) * kTileWords;
   int acc[kRows] = {};
   for (int tile = warp_id(); tile < tiles; tile += kVectorWarps) {
-    vector_tile(p, tile, words[static_cast<int64_t>(tile) * kTileWords], acc);
+    vector_tile(p, a, words[lane_id()], acc);
+    a += kVectorWarps * kTileK;
+    words += kVectorWarps * kTileWords;
     if (p.group > 0) {
       flush(p, tile * kTileK / p.group, acc, totals);
     }
@@ -80,7 +82,7 @@ __global__ void __launch_bounds__(32 * kVectorWarps, 2) gemv_kernel(ProductParam
 
 cudaError_t ternary_vector_product(const ProductParams& p, cudaStream_t stream) {
   if (p.m < 1 || p.m > kMaxVectorRows || p.n < 1 || p.k < 1 || p.a8 == nullptr ||
-      p.a8_stride % 16 != 0 || p.a8_stride < p.k || p.group % kTileK != 0) {
+      p.a8_stride % kTileK != 0 || p.a8_stride < p.k || p.group % kTileK != 0) {
     return cudaErrorInvalidValue;
   }
   const int groups = p.group == 0 ? 1 : (p.k + p.group - 1) / p.group;

@@ -14,7 +14,7 @@ namespace setun::cuda {
 struct ProductParams {
   int m, n, k;
   const int8_t* a8;           // [m, a8_stride] codes, zeros from column k on; or null
-  int64_t a8_stride;          // a multiple of 16, at least k; the address is aligned to 16 too
+  int64_t a8_stride;          // a multiple of 64, at least k; the address is aligned to 16
   const uint32_t* a4;         // int4 words of layouts.h, or null
   const int32_t* sums;        // [m, groups] sums of the codes
   const uint32_t* w;          // ternary words of layouts.h

@@ -2,7 +2,7 @@
 // with the committed one, and ends with "N passed, N failed, N skipped".
 // usage: PROGRAM [--hashes FILE | --write-hashes FILE] [--quick] [CASE...], and on the emulator
 // [--order fifo|lifo|random] [--seed N] [--early] [--both] [--resident N] [--ptx FILE,...]
-// [--count]
+// [--count] [--floors]
 #include "harness.h"
 
 #include <chrono>
@@ -19,7 +19,7 @@ namespace {
 
 struct Options {
   std::string hashes, write_hashes;
-  bool quick = false, count = false;
+  bool quick = false, count = false, floors = false;
   std::set<std::string> only;
 };
 
@@ -63,6 +63,8 @@ bool emulator_option(const std::string& option, const Next& next, Options& optio
   } else if (option == "--ptx") {
     ptxi::use_files(next());
     add_ptx_cases();
+  } else if (option == "--floors") {
+    options.floors = true;
   } else if (option == "--count") {
     options.count = true;
     ptxi::count_instructions(true);
@@ -263,6 +265,12 @@ bool same(float a, float b) { return (a != a && b != b) || std::memcmp(&a, &b, 4
 int main(int argc, char** argv) try {
   using namespace setun::cuda::testing;
   const Options options = parse(argc, argv);
+#if defined(SETUN_PTXI)
+  if (options.floors) {
+    print_floors();
+    return 0;
+  }
+#endif
 #if !defined(SETUN_EMU)
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {

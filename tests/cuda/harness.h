@@ -40,6 +40,8 @@ struct Register {
 
 // The cases that count what PTX does (ptx_test.cpp).
 void add_ptx_cases();
+// A table of instructions that the kernels issue, against the memory they must move (ptx_test.cpp).
+void print_floors();
 
 void report_failure(const char* file, int line, const std::string& what);
 #define CHECK_THAT(condition)                                                 \

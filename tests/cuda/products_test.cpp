@@ -65,7 +65,7 @@ struct Operands {
   Device<float> weight_scale, token_scale, residual;
 };
 
-int64_t a8_stride(const Setup& s) { return divide_up(s.k, 16) * 16; }
+int64_t a8_stride(const Setup& s) { return divide_up(s.k, kTileK) * kTileK; }
 
 std::vector<int8_t> int8_rows(const Setup& s, const Problem& p) {
   std::vector<int8_t> rows(static_cast<size_t>(s.m * a8_stride(s)), 0);

@@ -60,7 +60,7 @@ TokenParams stochastic_params(const Device<float>& dy, int64_t rows, int columns
 
 // dX = (dY a) T with dY in stochastic int8, T ternary and a its row scale: exact in integers.
 SETUN_CUDA_TEST(training_input_gradient) {
-  constexpr int kRows = 6, kOut = 40, kIn = 72, kStride = 48;
+  constexpr int kRows = 6, kOut = 40, kIn = 72, kStride = 64;
   Random random(3);
   const Floats dy = values(kRows * kOut, 31);
   Floats a(kOut), scaled(dy.size());
