@@ -90,25 +90,43 @@ __device__ __forceinline__ float uniform_draw(uint64_t key, int64_t index) {
   return static_cast<float>((x ^ (x >> 31)) >> 40) * 5.9604644775390625e-8f;  // 2^-24
 }
 
-__device__ __forceinline__ int code_of(const TokenParams& p, const Grid& grid, float x,
-                                       int64_t index) {
+__device__ __forceinline__ int stochastic_code(const Grid& grid, float x, float draw) {
+  const float v = floorf(x * grid.multiplier + draw);
+  return static_cast<int>(fminf(fmaxf(v, -grid.high), grid.high));
+}
+
+// Codes of four columns, the first at `index` of the tensor; the rule is looked at once.
+__device__ __forceinline__ void encode_four(const TokenParams& p, const Grid& grid,
+                                            const float (&x)[4], int64_t index, int (&code)[4]) {
   if (grid.scale != grid.scale) {
-    return 0;
+    return;  // NaN: codes stay 0
   }
   switch (p.rule) {
-    case TokenRule::kAbsmaxStochastic: {
-      const float v = floorf(x * grid.multiplier + uniform_draw(p.draw_key, index));
-      return static_cast<int>(fminf(fmaxf(v, -grid.high), grid.high));
-    }
+    case TokenRule::kNone:
+    case TokenRule::kRoundE2m1:
+      return;
+    case TokenRule::kAbsmaxStochastic:
+      for (int b = 0; b < 4; ++b) {
+        code[b] = stochastic_code(grid, x[b], uniform_draw(p.draw_key, index + b));
+      }
+      return;
     case TokenRule::kE2m1:
-      return grid.multiplier > 0
-                 ? static_cast<int>(2.0f * e2m1(6.0f * (x * grid.shrink) / grid.multiplier))
-                 : 0;
+      for (int b = 0; b < 4 && grid.multiplier > 0; ++b) {
+        code[b] = static_cast<int>(2.0f * e2m1(6.0f * (x[b] * grid.shrink) / grid.multiplier));
+      }
+      return;
     case TokenRule::kStep:
     case TokenRule::kOffset:
-      return static_cast<int>(rounded_code((x - grid.minimum) / grid.scale, grid.low, grid.high));
-    default:
-      return static_cast<int>(rounded_code(x * grid.multiplier, grid.low, grid.high));
+      for (int b = 0; b < 4; ++b) {
+        const float v = (x[b] - grid.minimum) / grid.scale;
+        code[b] = static_cast<int>(rounded_code(v, grid.low, grid.high));
+      }
+      return;
+    case TokenRule::kAbsmax:
+    case TokenRule::kAbsmean:
+      for (int b = 0; b < 4; ++b) {
+        code[b] = static_cast<int>(rounded_code(x[b] * grid.multiplier, grid.low, grid.high));
+      }
   }
 }
 
@@ -218,14 +236,17 @@ __device__ __forceinline__ Quad encode_quad(const TokenParams& p, const Row& row
                                             int first, const Grid& grid,
                                             const Selection& selection) {
   Quad quad{};
+  float x[4] = {};
   for (int b = 0; b < 4; ++b) {
     const int i = first + b;
-    if (i < p.columns && kept(row, selection, i)) {
-      quad.kept |= 1u << b;
-      quad.code[b] = p.rule == TokenRule::kNone || p.rule == TokenRule::kRoundE2m1
-                         ? 0
-                         : code_of(p, grid, row[i], r * p.columns + i);
+    if (i < p.columns) {
+      x[b] = row[i];
+      quad.kept |= kept(row, selection, i) ? 1u << b : 0u;
     }
+  }
+  encode_four(p, grid, x, r * p.columns + first, quad.code);
+  for (int b = 0; b < 4; ++b) {
+    quad.code[b] = ((quad.kept >> b) & 1) != 0 ? quad.code[b] : 0;
   }
   return quad;
 }

@@ -43,14 +43,15 @@ ptxi::Count total(const ptxi::Counts& counts, const std::string& prefix) {
   return sum;
 }
 
-// A product of m x 128 x 256 with scales per row and a residual.
-void run_product(int m, bool int4, bool bf16_out = true) {
-  constexpr int kN = 128, kK = 256;
-  const Device<int8_t> a8(std::vector<int8_t>(static_cast<size_t>(m * kK), 3));
+// A product of m x 128 x depth with scales per row and a residual.
+void run_product(int m, bool int4, bool bf16_out, int depth) {
+  constexpr int kN = 128;
+
+  const Device<int8_t> a8(std::vector<int8_t>(static_cast<size_t>(m * depth), 3));
   const Device<uint32_t> a4(
-      std::vector<uint32_t>(static_cast<size_t>(int4_words(m, tiles_k(kK))), 0x11111111u));
+      std::vector<uint32_t>(static_cast<size_t>(int4_words(m, tiles_k(depth))), 0x11111111u));
   const Device<uint32_t> w(
-      std::vector<uint32_t>(static_cast<size_t>(ternary_words(kN, tiles_k(kK))), 0x55555555u));
+      std::vector<uint32_t>(static_cast<size_t>(ternary_words(kN, tiles_k(depth))), 0x55555555u));
   const Device<int32_t> sums(std::vector<int32_t>(static_cast<size_t>(m), 0));
   const Device<float> scale(std::vector<float>(kN, 1)),
       token(std::vector<float>(static_cast<size_t>(m), 1)),
@@ -58,9 +59,9 @@ void run_product(int m, bool int4, bool bf16_out = true) {
   ProductParams p{};
   p.m = m;
   p.n = kN;
-  p.k = kK;
+  p.k = depth;
   p.a8 = int4 ? nullptr : a8.data();
-  p.a8_stride = kK;
+  p.a8_stride = depth;
   p.a4 = a4.data();
   p.sums = sums.data();
   p.w = w.data();
@@ -76,7 +77,7 @@ void run_product(int m, bool int4, bool bf16_out = true) {
 }
 
 ptxi::Counts product_counts(int m, bool int4, bool bf16_out) {
-  return counted(m == 1 ? "gemv" : "gemm", [=] { run_product(m, int4, bf16_out); });
+  return counted(m == 1 ? "gemv" : "gemm", [=] { run_product(m, int4, bf16_out, 256); });
 }
 
 void ptx_product_stores() {
@@ -194,15 +195,14 @@ void token_floors() {
 
 void product_floors() {
   constexpr double kNK = 2560.0 * 2560;
-  // 64 x 128 x 256 is run: one block, a tenth of its depth.
-  const double blocks = 512.0 / 64 * 2560 / 128 * 10;
+  const double blocks = 512.0 / 64 * 2560 / 128;  // 64 x 128 x 2560 is run
   const double out = 2.0 * 512 * 2560;
-  print_floor({"W2A8 vector; 1 x 2560 x 2560", "gemv", 2560.0 / 128 * 10, kNK / 4 + 2560 + 2 * 2560,
-               0, [] { run_product(1, false); }});
+  print_floor({"W2A8 vector; 1 x 2560 x 2560", "gemv", 2560.0 / 128, kNK / 4 + 2560 + 2 * 2560, 0,
+               [] { run_product(1, false, true, 2560); }});
   print_floor({"W2A8 matrix; 512 x 2560 x 2560", "gemm", blocks, kNK / 4 + 512 * 2560 + out,
-               512 * kNK, [] { run_product(64, false); }});
+               512 * kNK, [] { run_product(64, false, true, 2560); }});
   print_floor({"W2A4 matrix; 512 x 2560 x 2560", "gemm", blocks, kNK / 4 + 256 * 2560 + out,
-               512 * kNK, [] { run_product(64, true); }});
+               512 * kNK, [] { run_product(64, true, true, 2560); }});
 }
 
 void weight_floors() {
