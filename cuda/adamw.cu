@@ -8,11 +8,10 @@ namespace setun::cuda {
 constexpr int kUpdateWarps = 8;
 
 __device__ __forceinline__ float updated(const AdamWParams& p, int64_t i) {
-  const float g = p.grad[i] * p.grad_scale;
-  const float m = p.beta1 * p.m[i] + (1.0f - p.beta1) * g;
-  const float v = p.beta2 * p.v[i] + (1.0f - p.beta2) * (g * g);
-  const float decayed = p.w[i] * (1.0f - p.lr * p.weight_decay);
-  const float w = decayed - p.lr / p.bias1 * m / (sqrtf(v) / p.root_bias2 + p.eps);
+  const float g = p.clip * p.grad[i];
+  const float m = p.m[i] + p.first * (g - p.m[i]);
+  const float v = p.beta2 * p.v[i] + p.second * g * g;
+  const float w = p.decay * p.w[i] - p.rate * m / (p.correction * sqrtf(v) + p.eps);
   p.m[i] = m;
   p.v[i] = v;
   p.w[i] = w;

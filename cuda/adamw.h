@@ -1,7 +1,8 @@
 // AdamW (1711.05101 algorithm 2) on a latent weight and, from the values it has just written, what
-// the next step's forward pass needs: the absmean scale, codes and words. With g = grad_scale grad:
-//   w *= 1 - lr wd;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
-//   w -= (lr / (1 - b1^t)) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+// the next step's forward pass needs: the absmean scale, codes and words. The factors are computed
+// by the caller in double and rounded once, as csrc/ops/cpu/optimizer_impl.h has them:
+//   g' = c g;  m += (1 - b1) (g' - m);  v = b2 v + (1 - b2) g' g'
+//   w = d w - a m / (r sqrt(v) + eps),  d = 1 - lr wd, a = lr / (1 - b1^t), r = 1 / sqrt(1 - b2^t)
 // The weight is read once more only to be encoded; its sum of magnitudes is taken on the way.
 #pragma once
 
@@ -15,10 +16,9 @@ struct AdamWParams {
   const float* grad;
   float *m, *v;
   int64_t rows, columns;
-  float grad_scale;  // 1, or what clipping multiplies by
-  float lr, weight_decay, beta1, beta2, eps;
-  float bias1, root_bias2;  // 1 - b1^t, sqrt(1 - b2^t)
-  float* partial;           // weight_workspace() floats
+  float clip, decay, rate, correction, eps;  // c, d, a, r, eps
+  float first, beta2, second;                // 1 - b1, b2, 1 - b2
+  float* partial;                            // weight_workspace() floats
 };
 
 // The update alone; partial receives the sums of |w| of blocks of 4096.

@@ -70,10 +70,10 @@ __global__ void __launch_bounds__(kClassThreads) cross_entropy_kernel(CrossEntro
   }
   const float largest = row_maximum(z, p.columns, parts);
   const float sum = row_exp_sum(z, p.columns, largest, parts);
-  const float at_target = to_float(z[target]);
+  const float at_target = to_float(z[target]), inverse = 1.0f / sum;
   __syncthreads();  // all have read the target's logit
   for (int i = static_cast<int>(threadIdx.x); i < p.columns; i += kClassThreads) {
-    const float share = exact_exp(to_float(z[i]) - largest) / sum;
+    const float share = exact_exp(to_float(z[i]) - largest) * inverse;
     store(z + i, (share - (i == target ? 1.0f : 0.0f)) * p.grad_scale);
   }
   if (threadIdx.x == 0) {

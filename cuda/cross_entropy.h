@@ -2,7 +2,7 @@
 // rows in chunks: a chunk's logits are computed, turned into their gradient here, multiplied back,
 // and overwritten by the next chunk. With m = max z and S = sum exp(z - m) (blocks of 4096, in
 // order):
-//   loss = log S + m - z_target;  dz = grad_scale (exp(z - m) / S - onehot(target))
+//   loss = log S + m - z_target;  dz = grad_scale (exp(z - m) (1 / S) - onehot(target))
 // Rows of an ignored target have loss 0 and gradient 0. exp and log are polynomials with fixed
 // operations, so the bits are the same on every route; each is within 2e-7 relative.
 #pragma once

@@ -7,23 +7,24 @@
 
 namespace setun::cuda {
 
-// e^x for x <= 0; 0 below -87.
+// e^x within 2 ulp: the operations of csrc/ops/cpu/exp_impl.h. 0 below -86.9.
 __device__ __forceinline__ float exact_exp(float x) {
-  if (!(x >= -87.0f)) {
-    return x != x ? x : 0.0f;
+  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23
+  if (x != x) {
+    return x;
   }
-  const float kRoundShift = 12582912.0f;
-  const float n = (x * 1.44269504f + kRoundShift) - kRoundShift;
-  float r = __fmaf_rn(n, -0.693359375f, x);  // ln 2 in two parts, the first exact times n
-  r = __fmaf_rn(n, 2.12194440e-4f, r);
-  float y = 1.0f / 5040.0f;
-  const float coefficients[7] = {1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f,
-                                 0.5f,          1.0f,          1.0f};
-#pragma unroll
-  for (const float c : coefficients) {
-    y = __fmaf_rn(y, r, c);
-  }
-  return y * __uint_as_float(static_cast<unsigned>(static_cast<int>(n) + 127) << 23);
+  const float t = fminf(fmaxf(x, -87.0f), 89.0f);
+  const float shifted = t * 1.44269502f + kShift, n = shifted - kShift;
+  const float r = (t - n * 0.693359375f) - n * -2.12194442e-4f;
+  float q = 1.39262504e-3f;
+  q = q * r + 8.36323295e-3f;
+  q = q * r + 4.16665524e-2f;
+  q = q * r + 1.66665763e-1f;
+  q = q * r + 0.5f;
+  const float y = (q * r * r + r) + 1.0f;
+  // 2^(n-1) twice over: 2^128 has no fp32, the product may have one.
+  const unsigned exponent = __float_as_uint(shifted) - __float_as_uint(kShift) + 126u;
+  return x < -86.9f ? 0.0f : y * __uint_as_float(exponent << 23) * 2.0f;
 }
 
 // ln x for normal x > 0.

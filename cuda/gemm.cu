@@ -130,7 +130,7 @@ __device__ __forceinline__ void finish_group(const ProductParams& p, int g, int 
         const Place at = place_of(m0, n0, i, j, c);
         if (at.m < p.m && at.n < p.n) {
           const int value = unscaled<kSource>(acc[i][j][c]) - p.sums[at.m * groups + g];
-          sums[i][j][c] += static_cast<float>(value) * weight_scale_at(p, at.n, g);
+          sums[i][j][c] += static_cast<float>(value) * group_factor(p, at.m, at.n, g);
           if (p.accumulators != nullptr) {
             p.accumulators[static_cast<int64_t>(at.m) * p.n + at.n] = value;
           }

@@ -14,8 +14,21 @@ __device__ __forceinline__ float weight_scale_at(const ProductParams& p, int n, 
   return p.weight_scale[p.weight_stride == 0 ? 0 : static_cast<int64_t>(n) * p.weight_stride + g];
 }
 
+// What an integer sum is multiplied by: with one group the whole of it, a / s, else the group's a;
+// the factor of the token, 1 / s, then follows the last group.
+__device__ __forceinline__ float group_factor(const ProductParams& p, int m, int n, int g) {
+  const float a = weight_scale_at(p, n, g);
+  if (p.group > 0) {
+    return a;
+  }
+  return p.token_divides ? a / p.token_scale[m] : a * p.token_scale[m];
+}
+
 __device__ __forceinline__ float token_scaled(const ProductParams& p, int m, float v) {
-  return p.token_divides ? v / p.token_scale[m] : v * p.token_scale[m];
+  if (p.group == 0) {
+    return v;
+  }
+  return v * (p.token_divides ? 1.0f / p.token_scale[m] : p.token_scale[m]);
 }
 
 __device__ __forceinline__ float dequantized(const ProductParams& p, int m, int n, float v) {

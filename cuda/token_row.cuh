@@ -92,13 +92,14 @@ __device__ __forceinline__ void subtract_mean(const Row& row) {
   __syncthreads();
 }
 
-// The factor of RMSNorm; rows above 1e18 are divided by their largest magnitude first.
+// The factor of RMSNorm; a row above 1e18, or whose sum of squares overflows, is divided by its
+// largest magnitude first.
 __device__ __forceinline__ float rms_factor(const Row& row, float eps) {
   constexpr float kHuge = 1e18f;
   const float largest = largest_magnitude(row), n = static_cast<float>(row.columns);
-  if (largest <= kHuge) {
-    const float sum = row_sum(row, false, [&](int i) { return row[i] * row[i]; });
-    return 1.0f / sqrtf(sum / n + eps);
+  const float squares = row_sum(row, false, [&](int i) { return row[i] * row[i]; });
+  if (largest <= kHuge && is_finite(squares)) {
+    return 1.0f / sqrtf(squares / n + eps);
   }
   const float sum = row_sum(row, false, [&](int i) {
     const float v = row[i] / largest;

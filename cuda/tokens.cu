@@ -92,7 +92,7 @@ __device__ __forceinline__ float uniform_draw(uint64_t key, int64_t index) {
 
 __device__ __forceinline__ int stochastic_code(const Grid& grid, float x, float draw) {
   const float v = floorf(x * grid.multiplier + draw);
-  return static_cast<int>(fminf(fmaxf(v, -grid.high), grid.high));
+  return static_cast<int>(fminf(fmaxf(v, grid.low), grid.high));
 }
 
 // Codes of four columns, the first at `index` of the tensor; the rule is looked at once.

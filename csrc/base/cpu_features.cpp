@@ -1,5 +1,9 @@
 #include "base/cpu_features.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 #include <atomic>
 #include <fstream>
 #include <string>
@@ -19,10 +23,15 @@ CpuPath detect() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    return CpuPath::kAvx512;
+    return __builtin_cpu_supports("avx512vnni") ? CpuPath::kAvx512Vnni : CpuPath::kAvx512;
   }
   if (__builtin_cpu_supports("avx2")) {
     return CpuPath::kAvx2;
+  }
+#elif defined(__aarch64__) && defined(__linux__)
+  constexpr unsigned long kDotProduct = 1UL << 20;  // HWCAP_ASIMDDP
+  if ((getauxval(AT_HWCAP) & kDotProduct) != 0) {
+    return CpuPath::kNeonDot;
   }
 #endif
   return CpuPath::kScalar;
@@ -35,14 +44,18 @@ CpuPath best_cpu_path() {
   return best;
 }
 
+bool cpu_supports(CpuPath path) {
+  const CpuPath best = best_cpu_path();
+  return path == best || path == CpuPath::kScalar || (best != CpuPath::kNeonDot && path < best);
+}
+
 CpuPath cpu_path() {
   const int value = forced().load(std::memory_order_relaxed);
   return value < 0 ? best_cpu_path() : static_cast<CpuPath>(value);
 }
 
 void force_cpu_path(std::optional<CpuPath> path) {
-  SETUN_CHECK(!path || *path <= best_cpu_path(), "CPU path ",
-              enum_name(path.value_or(CpuPath::kScalar)),
+  SETUN_CHECK(!path || cpu_supports(*path), "CPU path ", enum_name(path.value_or(CpuPath::kScalar)),
               " is not supported by this machine, whose best is ", enum_name(best_cpu_path()));
   forced() = path ? static_cast<int>(*path) : -1;
 }

@@ -32,7 +32,8 @@ void check_plain(const ModelOptions& options) {
               options.moe.experts);
 }
 
-PlainBlockImpl::PlainBlockImpl(const ModelOptions& options) : options_(options) {
+PlainBlockImpl::PlainBlockImpl(const ModelOptions& options, at::ScalarType compute)
+    : options_(options), compute_(compute) {
   const int64_t queries = options.heads * options.resolved_head_dim();
   const int64_t keys = options.resolved_kv_heads() * options.resolved_head_dim();
   q_ = register_module("q", linear(options.hidden, queries));
@@ -55,7 +56,11 @@ at::Tensor PlainBlockImpl::gain(const std::string& name, int64_t width) {
 }
 
 at::Tensor PlainBlockImpl::norm(const at::Tensor& x, const at::Tensor& gain) const {
-  return gain.defined() ? at::rms_norm(x, {x.size(-1)}, gain, options_.norm.eps) : x;
+  return gain.defined() ? at::rms_norm(x.to(at::kFloat), {x.size(-1)}, gain, options_.norm.eps) : x;
+}
+
+at::Tensor PlainBlockImpl::project(const torch::nn::Linear& linear, const at::Tensor& x) const {
+  return at::linear(x.to(compute_), linear->weight.to(compute_));
 }
 
 at::Tensor PlainBlockImpl::attention(const at::Tensor& x_BTD, const Rope& rope) {
@@ -63,31 +68,32 @@ at::Tensor PlainBlockImpl::attention(const at::Tensor& x_BTD, const Rope& rope) 
   const auto heads = [&](const at::Tensor& y) {
     return y.view({batch, time, -1, width}).transpose(1, 2);
   };
-  const at::Tensor queries = apply_rope(heads(q_->forward(x_BTD)), rope);
-  const at::Tensor keys = apply_rope(heads(k_->forward(x_BTD)), rope);
+  const at::Tensor queries = apply_rope(heads(project(q_, x_BTD)), rope);
+  const at::Tensor keys = apply_rope(heads(project(k_, x_BTD)), rope);
   const bool grouped = options_.resolved_kv_heads() != options_.heads;
   const at::Tensor y =
-      at::scaled_dot_product_attention(queries, keys, heads(v_->forward(x_BTD)), {}, 0.0,
+      at::scaled_dot_product_attention(queries, keys, heads(project(v_, x_BTD)), {}, 0.0,
                                        /*is_causal=*/true, std::nullopt, grouped);
   return y.transpose(1, 2).reshape({batch, time, -1});
 }
 
 at::Tensor PlainBlockImpl::forward(const at::Tensor& x_BTD, const Rope& rope) {
   const at::Tensor attended = attention(norm(x_BTD, attn_norm_), rope);
-  const at::Tensor x = x_BTD + o_->forward(norm(attended, attn_sub_norm_));
+  const at::Tensor x = x_BTD + project(o_, norm(attended, attn_sub_norm_));
   const at::Tensor z = norm(x, ffn_norm_);
-  const at::Tensor gate = gate_->forward(z);
+  const at::Tensor gate = project(gate_, z);
   const at::Tensor active =
       options_.ffn_kind == FfnKind::kSwiGlu ? at::silu(gate) : at::relu(gate).square();
-  return x + down_->forward(norm(active * up_->forward(z), ffn_sub_norm_));
+  return x + project(down_, norm(active * project(up_, z), ffn_sub_norm_));
 }
 
-PlainDecoderImpl::PlainDecoderImpl(const ModelOptions& options) : options_(options) {
+PlainDecoderImpl::PlainDecoderImpl(const ModelOptions& options, at::ScalarType compute)
+    : options_(options), compute_(compute) {
   check_plain(options);
   embed_ = register_module("embed", torch::nn::Embedding(options.vocab_size, options.hidden));
   blocks_ = register_module("blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < options.layers; ++i) {
-    blocks_->push_back(PlainBlock(options));
+    blocks_->push_back(PlainBlock(options, compute));
   }
   norm_ = register_parameter("norm", at::ones({options.hidden}));
   const torch::NoGradGuard no_grad;
@@ -105,7 +111,8 @@ at::Tensor PlainDecoderImpl::forward(const at::Tensor& tokens_BT) {
   for (const auto& block : *blocks_) {
     x = block->as<PlainBlock>()->forward(x, rope);
   }
-  return at::linear(at::rms_norm(x, {x.size(-1)}, norm_, options_.norm.eps), embed_->weight);
+  const at::Tensor normed = at::rms_norm(x, {x.size(-1)}, norm_, options_.norm.eps);
+  return at::linear(normed.to(compute_), embed_->weight.to(compute_));
 }
 
 }  // namespace setun::bench

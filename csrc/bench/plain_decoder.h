@@ -1,7 +1,8 @@
 // The baseline of the step benchmark: the recipe's decoder written with LibTorch's own parts only
 // (torch::nn::Linear, at::rms_norm, at::scaled_dot_product_attention), full precision, the same
-// shapes and norm placement as DecoderLM. Not a product: it has no cache, no document mask, no
-// quantizer.
+// shapes and norm placement as DecoderLM. In bf16 products and attention are rounded as autocast
+// does it; parameters, norms, residual stream and loss stay fp32. Not a product: it has no cache,
+// no document mask, no quantizer.
 #pragma once
 
 #include <torch/nn/modules/container/modulelist.h>
@@ -18,15 +19,17 @@ namespace setun::bench {
 void check_plain(const ModelOptions& options);
 
 struct PlainBlockImpl : torch::nn::Module {
-  explicit PlainBlockImpl(const ModelOptions& options);
+  PlainBlockImpl(const ModelOptions& options, at::ScalarType compute);
   at::Tensor forward(const at::Tensor& x_BTD, const Rope& rope);
 
  private:
   at::Tensor attention(const at::Tensor& x_BTD, const Rope& rope);
   at::Tensor gain(const std::string& name, int64_t width);
+  at::Tensor project(const torch::nn::Linear& linear, const at::Tensor& x) const;
   at::Tensor norm(const at::Tensor& x, const at::Tensor& gain) const;
 
   ModelOptions options_;
+  at::ScalarType compute_;
   torch::nn::Linear q_{nullptr}, k_{nullptr}, v_{nullptr}, o_{nullptr};
   torch::nn::Linear gate_{nullptr}, up_{nullptr}, down_{nullptr};
   at::Tensor attn_norm_, attn_sub_norm_, ffn_norm_,
@@ -35,11 +38,12 @@ struct PlainBlockImpl : torch::nn::Module {
 TORCH_MODULE(PlainBlock);
 
 struct PlainDecoderImpl : torch::nn::Module {
-  explicit PlainDecoderImpl(const ModelOptions& options);
-  at::Tensor forward(const at::Tensor& tokens_BT);  // logits_BTV
+  PlainDecoderImpl(const ModelOptions& options, at::ScalarType compute);
+  at::Tensor forward(const at::Tensor& tokens_BT);  // logits_BTV, of the compute type
 
  private:
   ModelOptions options_;
+  at::ScalarType compute_;
   torch::nn::Embedding embed_{nullptr};
   torch::nn::ModuleList blocks_{nullptr};
   at::Tensor norm_;

@@ -1,5 +1,6 @@
 #include "bench/step_bench.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/ops/randint.h>
@@ -18,7 +19,10 @@
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "bench/contest.h"
+#include "bench/op_profile.h"
 #include "bench/plain_decoder.h"
+#include "eval/token_loss.h"
 #include "loss/cross_entropy.h"
 #include "quant/projected_weights.h"
 #include "run/assemble.h"
@@ -26,22 +30,24 @@
 namespace setun::bench {
 namespace {
 
-// One contestant: does one optimizer step each time it is called.
-using Arm = std::function<void()>;
+// Does one optimizer step each time it is called.
+using Step = std::function<void()>;
 
 struct Contestant {
   std::string name;
-  std::function<Arm()> make;
+  std::function<Step()> make;
 };
 
 at::Tensor random_tokens(const RunConfig& config, int64_t vocab) {
   return at::randint(vocab, {config.data.batch, config.data.context + 1}, at::kLong);
 }
 
-Arm setun_arm(RunConfig config, bool quantized) {
-  if (!quantized) {
-    config.quant = {};
-  }
+void set_precision(MatmulPrecision precision) {
+  at::globalContext().setFloat32MatmulPrecision(precision == MatmulPrecision::kMedium ? "medium"
+                                                                                      : "highest");
+}
+
+Step setun_arm(const RunConfig& config) {
   const int64_t vocab = run::planned_vocab(config);
   auto model = std::make_shared<run::AssembledModel>(run::assemble_model(config, vocab));
   std::shared_ptr<AdamW> optimizer =
@@ -57,11 +63,12 @@ Arm setun_arm(RunConfig config, bool quantized) {
   state.step = run::total_steps(config) - 1;
   projected->project(state);
   return [=] {
+    set_precision(config.run.matmul_precision);
     model->context->begin_step(state);
-    const at::Tensor logits = model->model->forward(
-        tokens.narrow(1, 0, config.data.context), *model->context,
-        {.documents_BT = {}, .cache = nullptr, .recompute_blocks = config.run.recompute_blocks});
-    const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
+    const int64_t length = config.data.context;
+    const TokenLoss loss =
+        token_loss(model->model, *model->context, tokens.narrow(1, 0, length),
+                   tokens.narrow(1, 1, length), {.recompute_blocks = config.run.recompute_blocks});
     (loss.sum / static_cast<double>(loss.valid)).backward();
     model->context->backward_to_latents();
     projected->backward_to_latents();
@@ -74,10 +81,10 @@ Arm setun_arm(RunConfig config, bool quantized) {
   };
 }
 
-Arm plain_arm(const RunConfig& config) {
+Step plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision precision) {
   ModelOptions options = config.model;
   options.vocab_size = run::planned_vocab(config);
-  const PlainDecoder model(options);
+  const PlainDecoder model(options, compute);
   ParamGroup group;
   for (const auto& item : model->named_parameters()) {
     group.parameters.push_back({item.key(), item.value()});
@@ -85,6 +92,7 @@ Arm plain_arm(const RunConfig& config) {
   const auto optimizer = std::make_shared<AdamW>(std::vector<ParamGroup>{group}, config.optim);
   const at::Tensor tokens = random_tokens(config, options.vocab_size);
   return [=]() mutable {
+    set_precision(precision);
     const at::Tensor logits = model.ptr()->forward(tokens.narrow(1, 0, config.data.context));
     const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
     (loss.sum / static_cast<double>(loss.valid)).backward();
@@ -103,7 +111,7 @@ double peak_bytes(const Contestant& contestant, const RunOptions& options) {
     double peak = 0;
     try {
       run::set_up_process(options);
-      const Arm arm = contestant.make();
+      const Step arm = contestant.make();
       for (int i = 0; i < 3; ++i) {
         arm();
       }
@@ -125,40 +133,92 @@ double peak_bytes(const Contestant& contestant, const RunOptions& options) {
   return peak;
 }
 
-double seconds_of(const Arm& arm) {
+double seconds_of(const Step& arm) {
   const auto start = std::chrono::steady_clock::now();
   arm();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-void print_row(const std::string& name, std::vector<double> seconds, double plain_median,
-               double peak, int64_t tokens) {
+struct Row {
+  std::string name;
+  double median = 0, min = 0, max = 0, peak = 0;
+};
+
+Row row_of(const std::string& name, std::vector<double> seconds, double peak) {
   std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
-  std::cout << std::left << std::setw(34) << name << std::right << std::fixed
-            << std::setprecision(1) << std::setw(10) << 1e3 * median << std::setw(10)
-            << 1e3 * seconds.front() << std::setw(10) << 1e3 * seconds.back() << std::setw(12)
-            << std::setprecision(0) << static_cast<double>(tokens) / median << std::setw(9)
-            << std::setprecision(2) << median / plain_median << std::setw(12) << human_bytes(peak)
+  return {name, seconds[seconds.size() / 2], seconds.front(), seconds.back(), peak};
+}
+
+// The faster of LibTorch's fp32 backends, which the ratios divide by, stands in the first two rows.
+void print_table(const std::vector<Row>& rows, int64_t tokens) {
+  const double baseline = std::min(rows[0].median, rows[1].median);
+  std::cout << std::left << std::setw(38) << "arm" << std::right << std::setw(10) << "median ms"
+            << std::setw(10) << "min" << std::setw(10) << "max" << std::setw(12) << "tokens/s"
+            << std::setw(9) << "ratio" << std::setw(12) << "peak RSS"
             << "\n";
+  for (const Row& row : rows) {
+    std::cout << std::left << std::setw(38) << row.name << std::right << std::fixed
+              << std::setprecision(1) << std::setw(10) << 1e3 * row.median << std::setw(10)
+              << 1e3 * row.min << std::setw(10) << 1e3 * row.max << std::setw(12)
+              << std::setprecision(0) << static_cast<double>(tokens) / row.median << std::setw(9)
+              << std::setprecision(2) << row.median / baseline << std::setw(12)
+              << human_bytes(row.peak) << "\n";
+  }
+}
+
+std::vector<Contestant> contestants_of(const RunConfig& config) {
+  const auto plain = [&config](at::ScalarType compute, MatmulPrecision precision) {
+    return [&config, compute, precision] { return plain_arm(config, compute, precision); };
+  };
+  std::vector<Contestant> contestants = {
+      {"plain LibTorch, fp32, default BLAS", plain(at::kFloat, MatmulPrecision::kHighest)},
+      {"plain LibTorch, fp32, oneDNN", plain(at::kFloat, MatmulPrecision::kMedium)}};
+  if (config.run.compute == ComputeDtype::kBf16) {
+    contestants.push_back({"plain LibTorch, bf16", plain(at::kBFloat16, MatmulPrecision::kMedium)});
+  }
+  RunConfig full = config, simulated = config, eight = config;
+  full.quant = {};
+  simulated.run.products = Products::kSimulated;
+  eight.run.input_gradient = InputGradient::kInt8;
+  contestants.push_back({"Setun, full precision", [full] { return setun_arm(full); }});
+  contestants.push_back(
+      {"Setun, simulated products", [simulated] { return setun_arm(simulated); }});
+  contestants.push_back({"Setun, this recipe", [&config] { return setun_arm(config); }});
+  if (config.run.input_gradient == InputGradient::kExact) {
+    contestants.push_back({"Setun, run.input_gradient=int8", [eight] { return setun_arm(eight); }});
+  }
+  return contestants;
 }
 
 }  // namespace
+
+void profile_step(const RunConfig& config, int64_t repetitions) {
+  run::set_up_process(config.run);
+  std::cout << machine_line() << ", " << enum_name(config.run.compute) << " compute\n";
+  print_op_profile(setun_arm(config), repetitions, std::cout);
+}
+
+void serve_steps(const RunConfig& config) {
+  run::set_up_process(config.run);
+  const Step arm = setun_arm(config);
+  arm();
+  std::cout << "ready" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+    std::cout << std::setprecision(6) << seconds_of(arm) << std::endl;
+  }
+}
 
 void bench_step(const RunConfig& config, int64_t repetitions) {
   SETUN_CHECK(!config.model.classifies(), "setun bench step: model.kind is ",
               enum_name(config.model.kind), "; only decoders are compared");
   check_plain(config.model);
-  const std::vector<Contestant> contestants = {
-      {"plain LibTorch, full precision", [&] { return plain_arm(config); }},
-      {"Setun, full precision", [&] { return setun_arm(config, false); }},
-      {"Setun, this recipe", [&] { return setun_arm(config, true); }}};
+  const std::vector<Contestant> contestants = contestants_of(config);
   std::vector<double> peaks;  // first, in children: the parent must not have started threads yet
   for (const Contestant& contestant : contestants) {
     peaks.push_back(peak_bytes(contestant, config.run));
   }
   run::set_up_process(config.run);
-  std::vector<Arm> arms;
+  std::vector<Step> arms;
   for (const Contestant& contestant : contestants) {
     arms.push_back(contestant.make());
     arms.back()();  // warm-up
@@ -172,18 +232,14 @@ void bench_step(const RunConfig& config, int64_t repetitions) {
   const int64_t tokens = config.data.batch * config.data.context;
   std::cout << cpu_model_name() << ", " << at::get_num_threads() << " threads, Setun path "
             << enum_name(cpu_path()) << ", ATen " << at::get_cpu_capability() << ", "
-            << enum_name(config.run.compute) << " compute, matmul precision "
-            << enum_name(config.run.matmul_precision) << "\n"
-            << tokens << " tokens a step, " << repetitions << " alternating repetitions\n"
-            << std::left << std::setw(34) << "arm" << std::right << std::setw(10) << "median ms"
-            << std::setw(10) << "min" << std::setw(10) << "max" << std::setw(12) << "tokens/s"
-            << std::setw(9) << "ratio" << std::setw(12) << "peak RSS"
-            << "\n";
-  std::vector<double> plain = seconds[0];
-  std::sort(plain.begin(), plain.end());
+            << enum_name(config.run.compute) << " compute\n"
+            << tokens << " tokens a step, " << repetitions
+            << " alternating repetitions; ratios to the faster fp32 arm of plain LibTorch\n";
+  std::vector<Row> rows;
   for (std::size_t a = 0; a < arms.size(); ++a) {
-    print_row(contestants[a].name, seconds[a], plain[plain.size() / 2], peaks[a], tokens);
+    rows.push_back(row_of(contestants[a].name, seconds[a], peaks[a]));
   }
+  print_table(rows, tokens);
 }
 
 }  // namespace setun::bench

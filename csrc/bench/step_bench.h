@@ -11,4 +11,11 @@ namespace setun::bench {
 // counterpart.
 void bench_step(const RunConfig& config, int64_t repetitions);
 
+// Prints where the time of the recipe's step goes, by operator, over this many steps.
+void profile_step(const RunConfig& config, int64_t repetitions);
+
+// Prints "ready", then does one step of the recipe for every line of standard input and prints its
+// seconds: for benchmarks of other processes that alternate with it.
+void serve_steps(const RunConfig& config);
+
 }  // namespace setun::bench

@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "bench/decode_bench.h"
 #include "bench/step_bench.h"
 #include "run/run.h"
 #include "sweep/sweep.h"
@@ -96,9 +97,23 @@ void cmd_sweep(const Target& target, bool dry_run, bool table) {
 
 void cmd_inspect(const std::string& path) { run::inspect(path); }
 
-void cmd_bench_step(const Target& target, int64_t repetitions) {
-  bench::bench_step(load_checked(target).config, repetitions);
+void cmd_bench_step(const Target& target, int64_t repetitions, const StepBenchFlags& flags) {
+  const RunConfig config = load_checked(target).config;
+  if (flags.on_request) {
+    bench::serve_steps(config);
+  } else if (flags.profile) {
+    bench::profile_step(config, repetitions);
+  } else {
+    bench::bench_step(config, repetitions);
+  }
 }
+
+void cmd_bench_decode(const Target& target, int64_t repetitions, int64_t prompt, int64_t tokens) {
+  bench::bench_decode(load_checked(target).config,
+                      {.repetitions = repetitions, .prompt = prompt, .tokens = tokens});
+}
+
+void cmd_bench_kernels(const bench::KernelBenchOptions& options) { bench::bench_kernels(options); }
 
 void cmd_config_print(const Target& target, bool full) {
   std::cout << config::emit_yaml(load_checked(target).config, full);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/kernel_bench.h"
 #include "config/config.h"
 
 namespace setun::cli {
@@ -30,7 +31,13 @@ void cmd_generate(const Target& target);
 void cmd_data(const Target& target);
 void cmd_sweep(const Target& target, bool dry_run, bool table);
 void cmd_inspect(const std::string& path);
-void cmd_bench_step(const Target& target, int64_t repetitions);
+struct StepBenchFlags {
+  bool on_request = false;
+  bool profile = false;
+};
+void cmd_bench_step(const Target& target, int64_t repetitions, const StepBenchFlags& flags);
+void cmd_bench_decode(const Target& target, int64_t repetitions, int64_t prompt, int64_t tokens);
+void cmd_bench_kernels(const bench::KernelBenchOptions& options);
 void cmd_config_print(const Target& target, bool full);
 void cmd_config_check(const Target& target);
 void cmd_config_reference();

@@ -19,6 +19,10 @@ struct Arguments {
   bool dry_run = false;
   bool table = false;
   int64_t repetitions = 11;
+  StepBenchFlags step_bench;
+  int64_t prompt_tokens = 256;
+  int64_t new_tokens = 64;
+  bench::KernelBenchOptions kernels;
 };
 
 CLI::App* add_verb(CLI::App& parent, Arguments& arguments, const char* name, const char* help,
@@ -37,6 +41,56 @@ void add_sweep(CLI::App& app, Arguments& arguments) {
   sweep->add_flag("--dry-run", arguments.dry_run, "sizes, memory and time of every run, and stop");
   sweep->add_flag("--table", arguments.table, "the results so far, and stop");
   sweep->callback([&] { cmd_sweep(arguments.target, arguments.dry_run, arguments.table); });
+}
+
+void add_bench_step(CLI::App& bench, Arguments& arguments) {
+  CLI::App* step = add_verb(bench, arguments, "step",
+                            "a training step against full precision and plain LibTorch");
+  step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  step->add_flag("--profile", arguments.step_bench.profile,
+                 "where the time of the recipe's step goes, by operator");
+  step->add_flag("--on-request", arguments.step_bench.on_request,
+                 "one step of the recipe for every line of input; prints its seconds");
+  step->callback(
+      [&] { cmd_bench_step(arguments.target, arguments.repetitions, arguments.step_bench); });
+}
+
+void add_bench_decode(CLI::App& bench, Arguments& arguments) {
+  CLI::App* decode =
+      add_verb(bench, arguments, "decode", "prompt and generation speed against full precision");
+  decode->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  decode->add_option("--prompt", arguments.prompt_tokens, "tokens of the prompt")
+      ->check(CLI::PositiveNumber);
+  decode->add_option("--tokens", arguments.new_tokens, "tokens generated behind it")
+      ->check(CLI::PositiveNumber);
+  decode->callback([&] {
+    cmd_bench_decode(arguments.target, arguments.repetitions, arguments.prompt_tokens,
+                     arguments.new_tokens);
+  });
+}
+
+void add_bench_kernels(CLI::App& bench, Arguments& arguments) {
+  bench::KernelBenchOptions& options = arguments.kernels;
+  CLI::App* kernels =
+      bench.add_subcommand("kernels", "operators against LibTorch's and the memory's speed");
+  kernels->add_option("--threads", options.threads, "threads, default every core")
+      ->check(CLI::PositiveNumber);
+  kernels->add_option("--repetitions", options.repetitions, "alternating repetitions")
+      ->check(CLI::PositiveNumber);
+  kernels->add_option("--shape", options.shapes, "rows x columns x outputs, any number of them");
+  kernels->add_option("--path", options.path, "scalar, avx2, avx512 or avx512_vnni");
+  kernels->add_option("--only", options.only, "product, decode, activations, weights or hadamard");
+  kernels->add_option("--json", options.json, "file for the results");
+  kernels->callback([&] { cmd_bench_kernels(arguments.kernels); });
+}
+
+void add_bench(CLI::App& app, Arguments& arguments) {
+  CLI::App* bench = app.add_subcommand("bench", "paired measurements")->require_subcommand(1);
+  add_bench_step(*bench, arguments);
+  add_bench_decode(*bench, arguments);
+  add_bench_kernels(*bench, arguments);
 }
 
 // Follows the words of the command line down the commands; CLI11 itself would only say that one is
@@ -97,12 +151,7 @@ int parse_and_run(int argc, char** argv) {
                    "run folder, checkpoint folder or .safetensors file")
       ->required();
   inspect->callback([&] { cmd_inspect(arguments.target.path); });
-  CLI::App* bench = app.add_subcommand("bench", "paired measurements")->require_subcommand(1);
-  CLI::App* step = add_verb(*bench, arguments, "step",
-                            "a training step against full precision and plain LibTorch");
-  step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
-      ->check(CLI::PositiveNumber);
-  step->callback([&] { cmd_bench_step(arguments.target, arguments.repetitions); });
+  add_bench(app, arguments);
   CLI::App* config =
       app.add_subcommand("config", "print, check or document recipes")->require_subcommand(1);
   CLI::App* print =

@@ -285,6 +285,11 @@ void visit_fields(V& v, Is<RunOptions> auto& o) {
   v("compute", o.compute, "type of matrix products and attention; parameters and norms stay fp32");
   v("matmul_precision", o.matmul_precision,
     "LibTorch's setting for fp32 products; medium: oneDNN, faster on AMD processors");
+  v("products", o.products,
+    "of quantized linear layers: integer where their codes allow it, or always simulated in the "
+    "compute type; the same codes, other rounding");
+  v("input_gradient", o.input_gradient,
+    "dX of integer products: exact (in the compute type), or of dY in 8 bits per token");
   v("recompute_blocks", o.recompute_blocks,
     "gradient checkpointing: less memory, one more forward");
   v("non_finite", o.non_finite, "what to do when loss or gradient is not finite");

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "loss/cross_entropy.h"
+#include "eval/token_loss.h"
 
 namespace setun {
 
@@ -18,9 +18,8 @@ EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int
   EvalResult result;
   for (int64_t i = 0; i < count; ++i) {
     const Batch batch = loader.next();
-    const at::Tensor logits =
-        model->forward(batch.tokens_BT, context, {.documents_BT = batch.documents_BT});
-    const TokenLoss loss = cross_entropy_sum(logits, batch.targets_BT);
+    const TokenLoss loss = token_loss(model, context, batch.tokens_BT, batch.targets_BT,
+                                      {.documents_BT = batch.documents_BT});
     sum += loss.sum.item<double>();
     result.tokens += loss.valid;
   }

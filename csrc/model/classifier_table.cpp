@@ -39,19 +39,26 @@ std::vector<LayerInfo> classifier_table(const ModelOptions& options) {
   return layers;
 }
 
-SizeEstimate classifier_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch) {
+SizeEstimate classifier_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
+                             Products products) {
   const std::vector<LayerInfo> layers = classifier_table(options);
   const bool bags = options.kind == ModelKind::kBagOfWords;
   // What a sample keeps for backward: the input, and of each layer its norm, quantized input,
   // product, activation and dropout mask; at the end the gradient of the widest.
-  int64_t floats = input_width(options) * (bags ? 4 : 1), widest = 0;
-  for (const LayerInfo& layer : layers) {
-    floats += 2 * layer.in_features + 3 * layer.out_features;
+  // (An integer product keeps codes: a quarter.)
+  double floats = static_cast<double>(input_width(options) * (bags ? 4 : 1));
+  int64_t widest = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const LayerInfo& layer = layers[i];
+    const bool integer =
+        products == Products::kInteger && plan.phases.back().specs[i].has_integer_form();
+    floats += (integer ? 1.25 : 2) * static_cast<double>(layer.in_features) +
+              3 * static_cast<double>(layer.out_features);
     widest = std::max({widest, layer.in_features, layer.out_features});
   }
   const int64_t embedding = bags ? options.vocab_size * input_width(options) : 0;
-  return size_of_layers(plan, embedding, vector_parameters(options, layers),
-                        4.0 * static_cast<double>(batch) * static_cast<double>(floats + widest));
+  const double kept = 4.0 * static_cast<double>(batch) * (floats + static_cast<double>(widest));
+  return size_of_layers(plan, embedding, vector_parameters(options, layers), kept, products);
 }
 
 }  // namespace setun

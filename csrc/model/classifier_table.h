@@ -12,6 +12,7 @@ namespace setun {
 std::vector<LayerInfo> classifier_table(const ModelOptions& options);
 
 // options.classifier.features and .classes, or vocab_size, must be resolved for true sizes.
-SizeEstimate classifier_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch);
+SizeEstimate classifier_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
+                             Products products);
 
 }  // namespace setun

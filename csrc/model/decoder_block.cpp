@@ -53,12 +53,15 @@ DecoderBlockImpl::DecoderBlockImpl(const ModelOptions& options, int64_t block, i
 
 BlockOutput DecoderBlockImpl::forward(const at::Tensor& x_BTD, QuantContext& context,
                                       const AttentionInputs& inputs) {
-  const at::Tensor h_BTD = x_BTD + attn(attn_norm ? attn_norm(x_BTD) : x_BTD, context, inputs);
-  const at::Tensor normed_BTD = ffn_norm ? ffn_norm(h_BTD) : h_BTD;
+  // Linears with norms of their own share what the block's norm makes; others may fuse it.
+  const auto normed = [&](const Norm& norm, const at::Tensor& x) {
+    return attn->q->norm && norm ? LinearInput(norm->as_input_norm()(x)) : behind(norm, x);
+  };
+  const at::Tensor h_BTD = x_BTD + attn(normed(attn_norm, x_BTD), context, inputs);
   if (ffn) {
-    return {.x_BTD = h_BTD + ffn(normed_BTD, context), .balance = {}, .counts_E = {}};
+    return {.x_BTD = h_BTD + ffn(normed(ffn_norm, h_BTD), context), .balance = {}, .counts_E = {}};
   }
-  const MixtureOutput out = mixture(normed_BTD, context);
+  const MixtureOutput out = mixture(behind(ffn_norm, h_BTD).normed(), context);
   return {.x_BTD = h_BTD + out.y_BTD, .balance = out.balance, .counts_E = out.counts_E};
 }
 

@@ -121,8 +121,8 @@ DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType comp
   check_layer_table(named_linears(*this), options);
 }
 
-at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
-                                  const ForwardOptions& forward_options) {
+at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContext& context,
+                                        const ForwardOptions& forward_options) {
   const int64_t length = tokens_BT.size(1);
   KvCache* cache = forward_options.cache;
   const int64_t cached = cache == nullptr ? 0 : cache->length;
@@ -158,7 +158,23 @@ at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& con
   if (cache != nullptr) {
     cache->length += length;
   }
-  x_BTD = norm(forward_options.last_position_only ? x_BTD.narrow(1, length - 1, 1) : x_BTD);
+  return norm(forward_options.last_position_only ? x_BTD.narrow(1, length - 1, 1) : x_BTD);
+}
+
+at::Tensor DecoderLMImpl::plain_head(const QuantContext& context) const {
+  if (!head) {
+    return embed->weight;
+  }
+  const QuantContext::ActiveSpec active = context.spec(head->options.layer);
+  const auto plain = [](const LinearSpec* spec) {
+    return spec == nullptr || (!spec->changes_weight() && !spec->changes_input());
+  };
+  return plain(active.now) && plain(active.before) ? head->weight : at::Tensor();
+}
+
+at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
+                                  const ForwardOptions& forward_options) {
+  const at::Tensor x_BTD = hidden_states(tokens_BT, context, forward_options);
   return head ? head(x_BTD, context) : at::linear(x_BTD.to(compute), embed->weight.to(compute));
 }
 

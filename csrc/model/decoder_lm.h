@@ -48,6 +48,14 @@ struct DecoderLMImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& tokens_BT, QuantContext& context,
                      const ForwardOptions& options = {});
 
+  // The same up to the final norm: fp32 [B, T, hidden], what the head reads.
+  at::Tensor hidden_states(const at::Tensor& tokens_BT, QuantContext& context,
+                           const ForwardOptions& options = {});
+  // The weight [V, hidden] when the logits are hidden_states() times it in the compute dtype and
+  // nothing else: a tied head, or an untied one that the context's state leaves in full precision.
+  // Undefined for a quantized head.
+  at::Tensor plain_head(const QuantContext& context) const;
+
   ModelOptions options;
   at::ScalarType compute;
   torch::nn::Embedding embed{nullptr};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/head_chunk.h"
 #include "model/classifier_table.h"
 
 namespace setun {
@@ -12,6 +13,7 @@ namespace {
 constexpr double kFp32Bytes = 4;
 constexpr double kOptimizerBytes = 16;  // parameter, gradient and both moments, fp32
 constexpr double kCodeBytes = 1;
+constexpr double kPackedBytes = 0.25;
 
 struct Widths {
   int64_t hidden, query, key_value, ffn;
@@ -67,64 +69,100 @@ int64_t scale_count(const LayerInfo& layer, const WeightQuantSpec& spec) {
   return 1;
 }
 
-// How norms and quantizers multiply the tensors that are kept: a quantized activation is a tensor
-// of its own for each linear that reads it.
+// How norms and quantizers multiply the tensors that are kept. Simulated products keep a quantized
+// input as floats for each linear that reads it; integer ones keep its codes, a quarter of a float.
 struct Copies {
-  bool quantized, own_norms, any;
-  Copies(const ModelOptions& options, const std::vector<LinearSpec>& specs)
+  bool quantized, integer, own_norms, sub_norms;
+  Copies(const ModelOptions& options, const std::vector<LinearSpec>& specs, Products products)
       : quantized(!specs.empty() && specs.front().changes_input()),
+        integer(quantized && products == Products::kInteger && specs.front().has_integer_form()),
         own_norms(options.norm.placement == NormPlacement::kPerLinear ||
                   options.norm.placement == NormPlacement::kPreNormPerLinear),
-        any(quantized || own_norms || options.norm.placement == NormPlacement::kSubln) {}
+        sub_norms(own_norms || options.norm.placement == NormPlacement::kSubln) {}
+
+  static constexpr double kCodes = 0.25;
+  // Of a tensor that `readers` linears read, itself included.
+  double inputs(int64_t readers) const {
+    const auto count = static_cast<double>(readers);
+    if (integer) {
+      return 1 + kCodes * (own_norms ? count : 1);
+    }
+    return quantized || own_norms ? 1 + count : 2;
+  }
+  // Of a tensor behind a sub-norm, read by one linear, beyond what made it keeps.
+  double behind_sub_norm() const { return integer ? kCodes : (quantized || sub_norms ? 1 : 0); }
 };
 
-// Floats per token that attention keeps for backward: inputs of norms and products, q, k, v, the
-// result.
-int64_t kept_by_attention(const ModelOptions& options, const Copies& copies) {
+// Floats per token that attention keeps for backward: its input, q, k, v, the result, the input of
+// o.
+double kept_by_attention(const ModelOptions& options, const Copies& copies) {
   const Widths widths(options);
-  const int64_t inputs = copies.quantized || copies.own_norms ? 4 : 2;  // q, k, v or their norm
-  return inputs * widths.hidden + 2 * widths.query + 2 * widths.key_value +
-         (copies.any ? widths.query : 0);  // the input of o after norm and quantizer
+  return copies.inputs(3) * static_cast<double>(widths.hidden) +
+         static_cast<double>(2 * widths.query + 2 * widths.key_value) +
+         copies.behind_sub_norm() * static_cast<double>(widths.query);
 }
 
-// Of a dense feed-forward part: its input, those of gate and up or their norm, gate, up, product.
-int64_t kept_by_ffn(const ModelOptions& options, const Copies& copies) {
-  const int64_t inputs = copies.quantized || copies.own_norms ? 3 : 2;
-  return inputs * options.hidden + (copies.any ? 4 : 3) * options.ffn;
+// Of a gated unit of this width: gate, up, their product where a norm or a float product reads it.
+double kept_by_gate(int64_t ffn, const Copies& copies) {
+  const double product = copies.integer && !copies.sub_norms ? 0 : 1;
+  return (2 + product + copies.behind_sub_norm()) * static_cast<double>(ffn);
+}
+
+double kept_by_ffn(const ModelOptions& options, const Copies& copies) {
+  return copies.inputs(2) * static_cast<double>(options.hidden) + kept_by_gate(options.ffn, copies);
 }
 
 // Of a mixture: the same of every choice, with the results that gates multiply, the probabilities,
 // and what the projections around the experts read.
-int64_t kept_by_mixture(const ModelOptions& options, const Copies& copies) {
+double kept_by_mixture(const ModelOptions& options, const Copies& copies) {
   const MoeOptions& moe = options.moe;
-  const int64_t inputs = copies.own_norms ? 3 : copies.quantized ? 2 : 1;
-  const int64_t choice = (inputs + 1) * options.hidden / moe.heads +
-                         (copies.any ? 4 : 3) * options.resolved_expert_ffn();
-  const int64_t projections = moe.heads > 1 ? (copies.any ? 4 : 2) * options.hidden : 0;
-  return 2 * options.hidden + moe.heads * (moe.active * choice + moe.experts) + projections;
+  const auto hidden = static_cast<double>(options.hidden), heads = static_cast<double>(moe.heads);
+  const double inputs = copies.integer
+                            ? (copies.own_norms ? 1 + 2 * Copies::kCodes : Copies::kCodes)
+                        : copies.own_norms ? 3
+                        : copies.quantized ? 2
+                                           : 1;
+  const double choice =
+      (inputs + 1) * hidden / heads + kept_by_gate(options.resolved_expert_ffn(), copies);
+  const double around = copies.integer ? 3 : copies.quantized || copies.sub_norms ? 4 : 2;
+  return 2 * hidden +
+         heads * (static_cast<double>(moe.active) * choice + static_cast<double>(moe.experts)) +
+         (moe.heads > 1 ? around * hidden : 0);
 }
 
-// The peak is at the start of backward, with everything kept and the logits' gradient, or, with
-// recomputation, maybe later, in a block: the logits are gone by then.
+// Floats that head and loss hold at once: logits and their gradient for a quantized head, one chunk
+// of logits (loss/linear_cross_entropy.h) for a plain one.
+double at_head(const ModelOptions& options, const std::vector<LinearSpec>& specs, double tokens) {
+  const auto vocab = static_cast<double>(options.vocab_size);
+  const bool plain =
+      options.tied_embeddings || !(specs.back().changes_weight() || specs.back().changes_input());
+  const double logits =
+      plain ? std::min(tokens, static_cast<double>(head_chunk_rows(options.vocab_size, 4))) * vocab
+            : 2 * tokens * vocab;
+  return 3 * tokens * static_cast<double>(options.hidden) + logits;
+}
+
+// The peak is at the loss, with everything kept, or, with recomputation, maybe later, in a block:
+// the logits are gone by then.
 double activation_bytes(const ModelOptions& options, const std::vector<LinearSpec>& specs,
-                        int64_t batch, int64_t context, bool recompute_blocks) {
+                        int64_t batch, int64_t context, bool recompute_blocks, Products products) {
   const double tokens = static_cast<double>(batch) * static_cast<double>(context);
-  const Copies copies(options, specs);
+  const Copies copies(options, specs, products);
   double all_blocks = 0, largest_block = 0;
   for (int64_t block = 0; block < options.layers; ++block) {
-    const int64_t kept = kept_by_attention(options, copies) +
-                         (options.has_experts(block) ? kept_by_mixture(options, copies)
-                                                     : kept_by_ffn(options, copies));
-    all_blocks += static_cast<double>(kept);
-    largest_block = std::max(largest_block, static_cast<double>(kept));
+    const double kept = kept_by_attention(options, copies) + (options.has_experts(block)
+                                                                  ? kept_by_mixture(options, copies)
+                                                                  : kept_by_ffn(options, copies));
+    all_blocks += kept;
+    largest_block = std::max(largest_block, kept);
   }
   const auto inputs = static_cast<double>(options.layers * options.hidden);
-  const double at_logits =
-      3 * static_cast<double>(options.hidden) + 2 * static_cast<double>(options.vocab_size);
   const double in_block = 2 * static_cast<double>(options.ffn);  // gradients under way
-  const double blocks = recompute_blocks ? inputs + std::max(largest_block + in_block, at_logits)
-                                         : all_blocks + std::max(in_block, at_logits);
-  return kFp32Bytes * tokens * blocks;
+  const double head = at_head(options, specs, tokens);
+  const double floats = recompute_blocks
+                            ? tokens * inputs + std::max(tokens * (largest_block + in_block), head)
+                            : tokens * all_blocks + std::max(tokens * in_block, head);
+  return kFp32Bytes * floats;
 }
 
 struct BlockRows {
@@ -210,14 +248,14 @@ std::vector<LayerInfo> layer_table(const ModelOptions& options) {
 }
 
 SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t vectors,
-                            double activation_bytes) {
+                            double activation_bytes, Products products) {
   constexpr double kPlainBytes = 2;  // what has no quantizer ships as bf16
   const std::vector<LayerInfo>& layers = plan.layers;
   const std::vector<LinearSpec>& specs = plan.phases.back().specs;
   SizeEstimate size;
   size.embedding_parameters = embedding;
   size.parameters = embedding + vectors;
-  double scale_bytes = 0, kept_latents = 0, code_bytes = 0;
+  double scale_bytes = 0, kept_latents = 0, code_bytes = 0, step_bytes = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     const int64_t weights = layers[i].out_features * layers[i].in_features;
     size.parameters += weights;
@@ -226,6 +264,9 @@ SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t ve
     }
     if (specs[i].weight.scheme != WeightScheme::kNone) {
       size.quantized_parameters += weights;
+      const bool integer = products == Products::kInteger && specs[i].has_integer_form();
+      step_bytes +=
+          static_cast<double>(weights) * (integer ? kPackedBytes : kFp32Bytes + kCodeBytes);
       code_bytes += static_cast<double>(weights) * stored_bits(specs[i].weight) / 8;
       scale_bytes += kFp32Bytes * static_cast<double>(scale_count(layers[i], specs[i].weight));
     }
@@ -234,21 +275,23 @@ SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t ve
   size.active_parameters = size.parameters;
   const auto all = static_cast<double>(size.parameters);
   size.packed_bytes = code_bytes + scale_bytes + kPlainBytes * (all - quantized);
-  size.training_bytes = kOptimizerBytes * all + (kFp32Bytes + kCodeBytes) * quantized +
-                        kFp32Bytes * kept_latents + activation_bytes;
+  size.training_bytes =
+      kOptimizerBytes * all + step_bytes + kFp32Bytes * kept_latents + activation_bytes;
   return size;
 }
 
 SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
-                           int64_t context, bool recompute_blocks) {
+                           int64_t context, bool recompute_blocks, Products products) {
   const std::vector<LayerInfo> layers = layer_table(options);
   SETUN_ASSERT(plan.layers.size() == layers.size(), "plan of another model");
   if (options.classifies()) {
-    return classifier_size(options, plan, batch);
+    return classifier_size(options, plan, batch, products);
   }
-  SizeEstimate size = size_of_layers(
-      plan, options.vocab_size * options.hidden, gain_parameters(options, layers),
-      activation_bytes(options, plan.phases.back().specs, batch, context, recompute_blocks));
+  SizeEstimate size =
+      size_of_layers(plan, options.vocab_size * options.hidden, gain_parameters(options, layers),
+                     activation_bytes(options, plan.phases.back().specs, batch, context,
+                                      recompute_blocks, products),
+                     products);
   size.active_parameters = size.parameters - idle_parameters(options);
   return size;
 }

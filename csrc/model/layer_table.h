@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/model_options.h"
+#include "quant/product_options.h"
 #include "quant/quant_plan.h"
 
 namespace setun {
@@ -31,11 +32,11 @@ struct SizeEstimate {
 // options.vocab_size must be resolved. training_bytes assumes fp32 compute; bf16 needs less.
 // `batch` counts sequences of `context` tokens, or samples of a classifier.
 SizeEstimate estimate_size(const ModelOptions& options, const QuantPlan& plan, int64_t batch,
-                           int64_t context, bool recompute_blocks);
+                           int64_t context, bool recompute_blocks, Products products);
 // What both kinds of model share: `embedding` and `vectors` (gains, biases) parameters in full
 // precision, the plan's layers as its last phase quantizes them, and the bytes kept for backward.
 SizeEstimate size_of_layers(const QuantPlan& plan, int64_t embedding, int64_t vectors,
-                            double activation_bytes);
+                            double activation_bytes, Products products);
 
 // Bytes of one token's packed keys and values over all blocks: codes at their bits, padded to whole
 // bytes a head, and an fp32 scale (asymmetric: and a minimum) for each; 2 bytes a number where the

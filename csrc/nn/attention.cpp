@@ -58,15 +58,15 @@ AttentionImpl::AttentionImpl(AttentionOptions options_in) : options(options_in) 
   }
 }
 
-at::Tensor AttentionImpl::forward(const at::Tensor& x_BTD, QuantContext& context,
+at::Tensor AttentionImpl::forward(const LinearInput& in_BTD, QuantContext& context,
                                   const AttentionInputs& inputs) {
-  const int64_t batch = x_BTD.size(0), length = x_BTD.size(1);
+  const int64_t batch = in_BTD.x.size(0), length = in_BTD.x.size(1);
   const auto split_heads = [&](const at::Tensor& y, int64_t heads) {
     return y.view({batch, length, heads, options.head_dim}).transpose(1, 2);
   };
-  at::Tensor query = apply_rope(split_heads(q(x_BTD, context), options.heads), inputs.rope);
-  at::Tensor key = apply_rope(split_heads(k(x_BTD, context), options.kv_heads), inputs.rope);
-  at::Tensor value = split_heads(v(x_BTD, context), options.kv_heads);
+  at::Tensor query = apply_rope(split_heads(q(in_BTD, context), options.heads), inputs.rope);
+  at::Tensor key = apply_rope(split_heads(k(in_BTD, context), options.kv_heads), inputs.rope);
+  at::Tensor value = split_heads(v(in_BTD, context), options.kv_heads);
   const AttentionQuantOptions& quant = context.attention();
   // A first token's query meets its own key alone, so that its precision changes nothing.
   query = fake_quantize_heads(query, quant.query_bits, {}, quant);
@@ -86,7 +86,7 @@ at::Tensor AttentionImpl::forward(const at::Tensor& x_BTD, QuantContext& context
                                        /*scale=*/std::nullopt,
                                        /*enable_gqa=*/options.kv_heads != options.heads);
   mixed = mixed.transpose(1, 2).reshape({batch, length, options.heads * options.head_dim});
-  return o(sub_norm ? sub_norm(mixed) : mixed, context);
+  return o(behind(sub_norm, mixed), context);
 }
 
 }  // namespace setun

@@ -50,8 +50,9 @@ struct AttentionOptions {
 
 struct AttentionImpl : torch::nn::Module {
   explicit AttentionImpl(AttentionOptions options);
-  // x_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
-  at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context, const AttentionInputs& inputs);
+  // in_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
+  at::Tensor forward(const LinearInput& in_BTD, QuantContext& context,
+                     const AttentionInputs& inputs);
 
   AttentionOptions options;
   BitLinear q{nullptr}, k{nullptr}, v{nullptr}, o{nullptr};

@@ -18,19 +18,21 @@ BitLinearImpl::BitLinearImpl(BitLinearOptions options_in) : options(options_in) 
   }
 }
 
-at::Tensor BitLinearImpl::forward(const at::Tensor& x_BTI, QuantContext& context) {
-  SETUN_ASSERT(x_BTI.size(-1) == options.in_features, "layer ", options.layer, ": input ",
-               x_BTI.sizes(), " for a weight ", weight.sizes());
-  const at::Tensor normed = norm ? norm(x_BTI) : x_BTI;
+at::Tensor BitLinearImpl::forward(const LinearInput& input_BTI, QuantContext& context) {
+  SETUN_ASSERT(input_BTI.x.size(-1) == options.in_features, "layer ", options.layer, ": input ",
+               input_BTI.x.sizes(), " for a weight ", weight.sizes());
+  const LinearInput input = norm ? behind(norm, input_BTI.normed()) : input_BTI;
   // Quantizers compute in fp32 whatever the product's dtype is, so bf16 compute gives the same
   // codes.
-  const at::Tensor input = context.activation(options.layer, normed);
-  const at::Tensor value = context.weight(options.layer, weight);
-  if (bias.defined()) {
-    return at::linear(input.to(options.compute), value.to(options.compute),
-                      bias.to(options.compute));
+  if (context.integer(options.layer)) {
+    const at::Tensor y_BTO =
+        integer_linear(context.integer_operands(options.layer, input, weight, options.compute));
+    return bias.defined() ? y_BTO + bias.to(options.compute) : y_BTO;
   }
-  return at::linear(input.to(options.compute), value.to(options.compute));
+  const at::Tensor x = context.activation(options.layer, input);
+  const at::Tensor value = context.weight(options.layer, weight);
+  return at::linear(x.to(options.compute), value.to(options.compute),
+                    bias.defined() ? std::optional(bias.to(options.compute)) : std::nullopt);
 }
 
 std::vector<NamedLinear> named_linears(const torch::nn::Module& model) {

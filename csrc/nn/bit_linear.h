@@ -35,9 +35,9 @@ struct BitLinearOptions {
 
 struct BitLinearImpl : torch::nn::Module {
   explicit BitLinearImpl(BitLinearOptions options);
-  // x_BTI [..., in] -> [..., out] in the compute dtype. Throws Error naming both widths when they
-  // differ.
-  at::Tensor forward(const at::Tensor& x_BTI, QuantContext& context);
+  // input_BTI [..., in] -> [..., out] in the compute dtype. Throws Error naming both widths when
+  // they differ.
+  at::Tensor forward(const LinearInput& input_BTI, QuantContext& context);
 
   BitLinearOptions options;
   at::Tensor weight;   // fp32 latent [out, in]

@@ -7,7 +7,8 @@
 
 namespace setun {
 
-// act(gate) * up, elementwise, in the inputs' dtype. Differentiable; keeps gate and up only.
+// act(gate) * up, elementwise, in the inputs' dtype (ops::gated_activation). Differentiable; keeps
+// gate and up only.
 at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, FfnKind kind);
 
 struct FeedForwardOptions {
@@ -20,8 +21,8 @@ struct FeedForwardOptions {
 
 struct FeedForwardImpl : torch::nn::Module {
   explicit FeedForwardImpl(FeedForwardOptions options);
-  // x_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
-  at::Tensor forward(const at::Tensor& x_BTD, QuantContext& context);
+  // in_BTD fp32 or compute dtype -> [B, T, hidden] in the compute dtype.
+  at::Tensor forward(const LinearInput& in_BTD, QuantContext& context);
 
   FeedForwardOptions options;
   BitLinear gate{nullptr}, up{nullptr}, down{nullptr};

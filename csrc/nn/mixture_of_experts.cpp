@@ -50,7 +50,7 @@ MixtureOutput MixtureOfExpertsImpl::forward(const at::Tensor& x_BTD, QuantContex
   const at::Tensor y_MD = run_experts(to_expert_order(x_ND, order), order.counts, context);
   at::Tensor y_BTD = combine_choices(y_MD, routing.gates_NK, order).view(x_BTD.sizes());
   if (merge) {
-    y_BTD = merge(sub_norm ? sub_norm(y_BTD) : y_BTD, context);
+    y_BTD = merge(behind(sub_norm, y_BTD), context);
   }
   return {y_BTD, routing.balance, routing.counts_E};
 }

@@ -2,7 +2,7 @@
 
 #include <ATen/ops/ones.h>
 
-#include "ops/ops.h"
+#include "base/error.h"
 
 namespace setun {
 
@@ -12,16 +12,6 @@ NormImpl::NormImpl(NormKind kind_in, int64_t width, double eps_in, bool gain)
   if (gain) {
     weight = register_parameter("weight", at::ones({width}));
   }
-}
-
-at::Tensor NormImpl::forward(const at::Tensor& x) {
-  switch (kind) {
-    case NormKind::kRms:
-      return ops::rms_norm(x, weight, eps);
-    case NormKind::kLayer:
-      return ops::layer_norm(x, eps);
-  }
-  return x;
 }
 
 }  // namespace setun

@@ -14,7 +14,7 @@ struct Rope {
 // Tables for positions first .. first + count - 1.
 Rope make_rope(int64_t first, int64_t count, int64_t head_dim, double base);
 
-// x_BHTD [B, H, T, head_dim] -> rotated, same dtype; fp32 inside. Differentiable.
+// x_BHTD [B, H, T, head_dim] -> rotated, same dtype; fp32 inside (ops::rope). Differentiable.
 at::Tensor apply_rope(const at::Tensor& x_BHTD, const Rope& rope);
 
 }  // namespace setun

@@ -5,6 +5,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cmath>
+#include <optional>
+#include <vector>
+
+#include "ops/cpu/ternary_layout.h"
 
 namespace setun::ops {
 
@@ -119,6 +123,106 @@ inline void check_rms_norm(const at::Tensor& x, const std::optional<at::Tensor>&
                         gain->size(0) == x.size(-1)),
               "rms_norm: expected a fp32 gain [", x.size(-1), "], got ",
               gain ? gain->sizes() : at::IntArrayRef{});
+}
+
+inline void check_packed(const char* op, const at::Tensor& packed, int64_t rows, int64_t columns) {
+  TORCH_CHECK(rows >= 1 && columns >= 1 && columns <= cpu::kMaxColumns, op,
+              ": expected at least one row and 1 to ", cpu::kMaxColumns, " columns, got ", rows,
+              " x ", columns);
+  TORCH_CHECK(packed.scalar_type() == at::kByte && packed.dim() == 1 &&
+                  packed.numel() == cpu::packed_bytes(rows, columns),
+              op, ": expected ", cpu::packed_bytes(rows, columns),
+              " bytes packed by pack_ternary (", rows, " x ", columns, " codes), got ",
+              packed.scalar_type(), " ", packed.sizes());
+}
+
+inline void check_pack_ternary(const at::Tensor& codes) {
+  TORCH_CHECK(codes.scalar_type() == at::kChar && codes.dim() == 2 && codes.numel() > 0 &&
+                  codes.size(1) <= cpu::kMaxColumns,
+              "pack_ternary: expected int8 codes [out, in] with in at most ", cpu::kMaxColumns,
+              ", got ", codes.scalar_type(), " ", codes.sizes());
+}
+
+inline void check_code_type(const char* op, at::ScalarType dtype) {
+  TORCH_CHECK(dtype == at::kChar || dtype == at::kFloat || dtype == at::kBFloat16, op,
+              ": dtype must be int8, float32 or bfloat16, got ", dtype);
+}
+
+// A known scale of a weight: [1, 1] or [O, G] with G a divisor of the columns.
+inline void check_quantize_pack_scaled(const at::Tensor& w, const at::Tensor& scale) {
+  check_weight("quantize_pack_scaled", w, 0);
+  TORCH_CHECK(scale.scalar_type() == at::kFloat && scale.dim() == 2 &&
+                  (scale.numel() == 1 || (scale.size(0) == w.size(0) && scale.size(1) > 0 &&
+                                          w.size(1) % scale.size(1) == 0)),
+              "quantize_pack_scaled: expected a fp32 scale [1, 1] or [", w.size(0),
+              ", groups], got ", scale.scalar_type(), " ", scale.sizes());
+}
+
+inline void check_rms_norm_quantize(const at::Tensor& x, const std::optional<at::Tensor>& gain,
+                                    double norm_eps, int64_t bits, double eps, int64_t block) {
+  check_rms_norm(x, gain, norm_eps);
+  check_absmax("rms_norm_quantize", x, bits, eps);
+  if (block != 0) {
+    check_hadamard(x, block);
+  }
+}
+
+inline void check_gradient_rows(const at::Tensor& dy) {
+  check_float_rows("quantize_gradient_rows", dy);
+}
+
+inline void check_pack_int4(const at::Tensor& codes) {
+  TORCH_CHECK(codes.scalar_type() == at::kChar && codes.dim() >= 1 && codes.size(-1) > 0,
+              "pack_int4: expected int8 codes [..., K] of -8 to 7, got ", codes.scalar_type(), " ",
+              codes.sizes());
+}
+
+inline void check_unpack_int4(const at::Tensor& packed, int64_t columns) {
+  TORCH_CHECK(packed.scalar_type() == at::kByte && packed.dim() >= 1 && columns >= 1 &&
+                  packed.size(-1) == (columns + 1) / 2,
+              "unpack_int4: expected uint8 [..., ", (columns + 1) / 2, "] for ", columns,
+              " columns, got ", packed.scalar_type(), " ", packed.sizes());
+}
+
+// The arguments of ternary_linear that are tensors of rows: codes [..., K], scale [..., 1],
+// row_sums
+// [...], residual [..., O].
+inline void check_ternary_linear(const at::Tensor& codes, const at::Tensor& scale,
+                                 const at::Tensor& row_sums, const at::Tensor& packed, int64_t rows,
+                                 int64_t columns, const at::Tensor& w_scale, at::ScalarType dtype,
+                                 const std::optional<at::Tensor>& residual) {
+  const char* op = "ternary_linear";
+  check_packed(op, packed, rows, columns);
+  if (codes.scalar_type() == at::kByte) {
+    check_unpack_int4(codes, columns);
+  } else {
+    TORCH_CHECK(codes.scalar_type() == at::kChar && codes.dim() >= 1 && codes.size(-1) == columns,
+                op, ": expected int8 codes [..., ", columns, "], or uint8 ones of pack_int4, got ",
+                codes.scalar_type(), " ", codes.sizes());
+  }
+  const auto outer = codes.sizes().slice(0, codes.dim() - 1);
+  TORCH_CHECK(scale.scalar_type() == at::kFloat && scale.dim() == codes.dim() &&
+                  scale.size(-1) == 1 && scale.sizes().slice(0, scale.dim() - 1) == outer,
+              op, ": expected a fp32 scale [..., 1] for codes of shape ", codes.sizes(), ", got ",
+              scale.scalar_type(), " ", scale.sizes());
+  TORCH_CHECK(row_sums.scalar_type() == at::kInt && row_sums.sizes() == outer, op,
+              ": expected int32 row_sums ", outer, ", got ", row_sums.scalar_type(), " ",
+              row_sums.sizes());
+  TORCH_CHECK(w_scale.scalar_type() == at::kFloat && w_scale.dim() == 2 &&
+                  (w_scale.numel() == 1 || (w_scale.size(0) == rows && w_scale.size(1) > 0 &&
+                                            columns % w_scale.size(1) == 0)),
+              op, ": expected a fp32 w_scale [1, 1] or [", rows, ", groups], got ",
+              w_scale.scalar_type(), " ", w_scale.sizes());
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kBFloat16, op,
+              ": dtype must be float32 or bfloat16, got ", dtype);
+  std::vector<int64_t> shape = codes.sizes().vec();
+  shape.back() = rows;
+  TORCH_CHECK(!residual || ((residual->scalar_type() == at::kFloat ||
+                             residual->scalar_type() == at::kBFloat16) &&
+                            residual->sizes() == shape),
+              op, ": expected a fp32 or bf16 residual ", at::IntArrayRef(shape), ", got ",
+              residual ? residual->scalar_type() : at::kFloat, " ",
+              residual ? residual->sizes() : at::IntArrayRef{});
 }
 
 inline void check_layer_norm(const at::Tensor& x, double eps) {

@@ -155,8 +155,9 @@ std::tuple<at::Tensor, at::Tensor> layer_norm_forward(const at::Tensor& x, doubl
   return {at::empty(x.sizes(), fp32), at::empty({x.numel() / x.size(-1)}, fp32)};
 }
 
-at::Tensor layer_norm_backward(const at::Tensor&, const at::Tensor& y, const at::Tensor&) {
-  return at::empty(y.sizes(), y.options());
+at::Tensor layer_norm_backward(const at::Tensor&, const at::Tensor& y, const at::Tensor&,
+                               at::ScalarType type) {
+  return at::empty(y.sizes(), y.options().dtype(type));
 }
 
 }  // namespace

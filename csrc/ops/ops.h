@@ -112,9 +112,86 @@ at::Tensor fake_quantize_kv_asymmetric(const at::Tensor& h, int64_t bits, double
 // ops/autograd/rms_norm.cpp).
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
 
+struct RmsNormGradient {
+  at::Tensor x, gain;  // gain [K], empty without a gain
+};
+// The derivative of rms_norm, for functions that fuse it: grad [..., K] fp32 or bf16, factor [...]
+// or [..., 1] as the forward returned it. No derivative of its own.
+RmsNormGradient rms_norm_backward(const at::Tensor& grad, const at::Tensor& x,
+                                  const at::Tensor& gain, const at::Tensor& factor);
+
 // (x - mean(x)) / sqrt(var(x) + eps) over the last dim, biased variance, no affine (BitNet,
 // 2310.11453 section 2.1); fp32 inside and out. x fp32, bf16 or fp16. Differentiable in x (true
 // derivative: ops/autograd/layer_norm.cpp).
 at::Tensor layer_norm(const at::Tensor& x, double eps);
+
+// Ternary codes at two bits each in the CPU's private layout (ops/cpu/ternary_layout.h), which
+// products read directly. Not a file format.
+struct PackedTernary {
+  at::Tensor packed;  // uint8, one dimension
+  int64_t rows = 0, columns = 0;
+};
+
+// codes int8 [O, I] of -1, 0, 1; others are refused.
+PackedTernary pack_ternary(const at::Tensor& codes_OI);
+// The codes [O, I] as int8, fp32 or bf16.
+at::Tensor unpack_ternary(const PackedTernary& w, at::ScalarType dtype);
+// The packed transpose [I, O], for products with W^T.
+PackedTernary transpose_ternary(const PackedTernary& w);
+
+struct PackedWeight {
+  PackedTernary codes;
+  at::Tensor scale;   // fp32 [1, 1] or [O, I / group], as quantize_absmean
+  at::Tensor counts;  // int64 [3]: codes -1, 0, 1
+};
+
+// quantize_absmean and pack_ternary in one: the same codes and scale bit for bit, without an int8
+// tensor between. w_OI fp32, bf16 or fp16 [O, I] is read once for the means and once for the codes.
+PackedWeight quantize_pack_absmean(const at::Tensor& w_OI, int64_t group, double eps);
+// The codes clip(rne(w * (1 / scale)), -1, 1) for a scale that is already known (and already at
+// least eps): fp32 [1, 1] or [O, G]. The result holds the scale given.
+PackedWeight quantize_pack_scaled(const at::Tensor& w_OI, const at::Tensor& scale);
+
+struct RowCodes {
+  at::Tensor codes;     // int8 [..., K]
+  at::Tensor scale;     // fp32 [..., 1]: the MULTIPLIER s, value = code / s
+  at::Tensor row_sums;  // int32 [...]: the sum of a row's codes
+};
+
+// quantize_absmax with the sums that ternary_linear wants.
+RowCodes quantize_absmax_rows(const at::Tensor& x, int64_t bits, double eps);
+
+struct NormedRowCodes {
+  RowCodes rows;
+  at::Tensor factor;  // fp32 [..., 1]: 1 / sqrt(mean(x^2) + norm_eps), for the norm's backward
+};
+
+// quantize_absmax_rows(hadamard(rms_norm(x, gain, norm_eps), hadamard_block), bits, eps) in one
+// pass over x, the same codes bit for bit. gain fp32 [K] or undefined (ones); hadamard_block 0:
+// no rotation. No derivative.
+NormedRowCodes rms_norm_quantize(const at::Tensor& x, const at::Tensor& gain, double norm_eps,
+                                 int64_t bits, double eps, int64_t hadamard_block);
+
+// 8-bit codes of an upstream gradient, one scale a token: s = 127 / max(max|dy|, 1e-30).
+//   nearest:     code = clip(rne(dy * s), -128, 127), an error of at most 1 / (2 s), biased;
+//   stochastic:  code = clip(floor(dy * s + u), -128, 127) with u draw i of the key for element i
+//                of the flattened dy: unbiased to the 2^-17 by which fp32 rounds dy * s + u, an
+//                error below 1 / s.
+// dy [..., N] fp32, bf16 or fp16.
+RowCodes quantize_gradient_rows(const at::Tensor& dy, bool stochastic, int64_t key);
+
+// 4-bit codes -8..7, two a byte (the even index in the low nibble): int8 [..., K] -> uint8 [...,
+// (K + 1) / 2], and back. Codes outside the range are taken modulo 16.
+at::Tensor pack_int4(const at::Tensor& codes);
+at::Tensor unpack_int4(const at::Tensor& packed, int64_t columns);
+
+// y = x W^T of integer codes: codes int8 [..., K], or uint8 [..., (K + 1) / 2] of pack_int4; scale
+// [..., 1] and row_sums [...] as the quantizers above return them; w [O, K] packed; w_scale fp32
+// [1, 1], [O, 1] or [O, G]. The sums of products are exact 32-bit integers, per group when G > 1:
+//   y = acc * (w_scale / s), or for G > 1 (sum over g of acc_g * w_scale_g) * (1 / s),
+// plus residual [..., O] (fp32 or bf16, or undefined), rounded to dtype fp32 or bf16: [..., O].
+// Equal for any number of threads. Up to 16 rows read the packed weights directly. No derivative.
+at::Tensor ternary_linear(const RowCodes& x, const PackedTernary& w, const at::Tensor& w_scale,
+                          at::ScalarType dtype, const at::Tensor& residual = {});
 
 }  // namespace setun::ops

@@ -2,6 +2,7 @@
 // ops/autograd); numbers are arguments, never parts of a name.
 #include <torch/library.h>
 
+// Quantizers, rotation, masks.
 TORCH_LIBRARY(setun, m) {
   m.def("quantize_absmax(Tensor x, int bits, float eps) -> (Tensor codes, Tensor scale)");
   m.def("fake_quantize_absmax(Tensor x, int bits, float eps) -> Tensor");
@@ -30,6 +31,35 @@ TORCH_LIBRARY(setun, m) {
       "quantize_kv_asymmetric(Tensor h, int bits, float eps) -> (Tensor codes, Tensor scale, "
       "Tensor minimum)");
   m.def("fake_quantize_kv_asymmetric(Tensor h, int bits, float eps) -> Tensor");
+}
+
+// Products of integer codes and their operands.
+TORCH_LIBRARY_FRAGMENT(setun, m) {
+  m.def("pack_ternary(Tensor codes) -> Tensor");
+  m.def("unpack_ternary(Tensor packed, int rows, int columns, ScalarType dtype) -> Tensor");
+  m.def("transpose_ternary(Tensor packed, int rows, int columns) -> Tensor");
+  m.def(
+      "quantize_pack_absmean(Tensor w, int group, float eps) -> (Tensor packed, Tensor scale, "
+      "Tensor counts)");
+  m.def("quantize_pack_scaled(Tensor w, Tensor scale) -> (Tensor packed, Tensor counts)");
+  m.def(
+      "quantize_absmax_rows(Tensor x, int bits, float eps) -> (Tensor codes, Tensor scale, Tensor "
+      "row_sums)");
+  m.def(
+      "rms_norm_quantize(Tensor x, Tensor? gain, float norm_eps, int bits, float eps, int "
+      "hadamard_block) -> (Tensor codes, Tensor scale, Tensor row_sums, Tensor factor)");
+  m.def(
+      "quantize_gradient_rows(Tensor dy, bool stochastic, int key) -> (Tensor codes, Tensor scale, "
+      "Tensor row_sums)");
+  m.def("pack_int4(Tensor codes) -> Tensor");
+  m.def("unpack_int4(Tensor packed, int columns) -> Tensor");
+  m.def(
+      "ternary_linear(Tensor codes, Tensor scale, Tensor row_sums, Tensor packed, int rows, int "
+      "columns, Tensor w_scale, ScalarType dtype, Tensor? residual) -> Tensor");
+}
+
+// The rest of a step: norms, activations, positions, loss.
+TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def("rms_norm(Tensor x, Tensor? gain, float eps) -> Tensor");
   m.def("rms_norm_forward(Tensor x, Tensor? gain, float eps) -> (Tensor y, Tensor factor)");
   m.def(
@@ -37,5 +67,12 @@ TORCH_LIBRARY(setun, m) {
       "Tensor grad_gain)");
   m.def("layer_norm(Tensor x, float eps) -> Tensor");
   m.def("layer_norm_forward(Tensor x, float eps) -> (Tensor y, Tensor factor)");
-  m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor) -> Tensor");
+  m.def("layer_norm_backward(Tensor grad, Tensor y, Tensor factor, ScalarType type) -> Tensor");
+  m.def("gated_activation(Tensor gate, Tensor up, str activation) -> Tensor");
+  m.def(
+      "gated_activation_backward(Tensor grad, Tensor gate, Tensor up, str activation) -> (Tensor "
+      "grad_gate, Tensor grad_up)");
+  m.def("cross_entropy_rows(Tensor logits, Tensor targets) -> Tensor");
+  m.def("cross_entropy_rows_(Tensor(a!) logits, Tensor targets) -> Tensor");
+  m.def("rope(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
 }

@@ -1,11 +1,13 @@
-// AdamW with decoupled weight decay (1711.05101) on at::_fused_adamw_, over parameter groups, with
-// saveable state.
+// AdamW with decoupled weight decay (1711.05101) over parameter groups, with saveable state. One
+// pass over parameter, gradient and moments applies the clip factor too and leaves behind the mean
+// magnitude of what it wrote, which absmean quantization then need not read for.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -39,11 +41,20 @@ class AdamW {
   // released.
   void step(double lr, double weight_decay);
   void zero_grad();
-  // Global L2 norm of all gradients; scales them when it exceeds max_norm > 0. Returns the norm
-  // before scaling.
+  // Global L2 norm of all gradients. When it exceeds max_norm > 0, the next step() scales them to
+  // max_norm as it reads them; until then .grad keeps its values. Returns the norm before scaling.
   double clip_grad_norm(double max_norm);
+  // What the next step() multiplies the gradients with: 1 unless clip_grad_norm found them long.
+  double clip_factor() const { return clip_; }
   // First parameter with a non-finite gradient, or "".
   std::string first_non_finite_gradient() const;
+
+  // From now on every step() leaves absmean_of() behind for these parameters of the optimizer.
+  void keep_absmean(const std::vector<at::Tensor>& parameters);
+  // mean|p| after the last step() that updated p, bit for bit the statistic of
+  // ops::quantize_absmean with group 0 before its eps; absent before a step, after any other write
+  // to p (a loaded checkpoint, a projection), and for parameters that keep_absmean was not given.
+  std::optional<float> absmean_of(const at::Tensor& parameter) const;
 
   // "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step": live tensors, for the checkpoint to save
   // or copy into.
@@ -56,8 +67,16 @@ class AdamW {
     std::vector<at::Tensor> exp_avg_sq;
     std::vector<at::Tensor> steps;
   };
+  struct Absmean {
+    std::optional<float> value;
+    uint32_t version = 0;  // of the parameter that `value` belongs to
+  };
+  void update(GroupState& state, size_t index, double lr, double weight_decay);
+
   std::vector<GroupState> groups_;
+  std::unordered_map<const at::TensorImpl*, Absmean> absmeans_;
   double beta1_, beta2_, eps_;
+  double clip_ = 1;
 };
 
 }  // namespace setun

@@ -6,31 +6,15 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 #include <vector>
+
+#include "ops/cpu/step_kernels.h"
 
 namespace setun {
 namespace {
 
 constexpr int64_t kChunk = 16384;
-constexpr int64_t kLanes = 8;  // independent sums, so that the additions pipeline
-
-double chunk_sum(const float* x, int64_t count) {
-  std::array<double, kLanes> sums{};
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      const double value = x[i + lane];
-      sums[lane] += value * value;
-    }
-  }
-  for (; i < count; ++i) {
-    const double value = x[i];
-    sums[i % kLanes] += value * value;
-  }
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
-}
 
 }  // namespace
 
@@ -40,11 +24,12 @@ double sum_of_squares(const at::Tensor& x) {
   const at::Tensor dense = x.contiguous();
   const float* data = dense.const_data_ptr<float>();
   const int64_t count = dense.numel();
+  const ops::cpu::StepKernels& kernels = ops::cpu::step_kernels();
   std::vector<double> sums((count + kChunk - 1) / kChunk);
   at::parallel_for(0, static_cast<int64_t>(sums.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) {
       const int64_t first = chunk * kChunk;
-      sums[chunk] = chunk_sum(data + first, std::min(kChunk, count - first));
+      sums[chunk] = kernels.square_sum(data + first, std::min(kChunk, count - first));
     }
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);

@@ -119,15 +119,23 @@ InputCodes input_codes(const at::Tensor& x, const ActivationQuantSpec& spec) {
     case ActivationScheme::kB1:
     case ActivationScheme::kB1Shifted:
       return {};
-    case ActivationScheme::kAbsmax:
-      return {ops::quantize_absmax(rows_of(x.detach(), spec.granularity), spec.bits, spec.eps)
-                  .codes.view(x.sizes()),
-              end};
-    case ActivationScheme::kAbsmean:
-      return {ops::quantize_act_absmean(x.detach(), spec.bits, spec.multiplier, spec.eps).codes,
-              end};
-    case ActivationScheme::kFp4:
-      return {ops::quantize_fp4(x.detach()).codes, kLargestE2m1};
+    case ActivationScheme::kAbsmax: {
+      const ops::Codes q =
+          ops::quantize_absmax(rows_of(x.detach(), spec.granularity), spec.bits, spec.eps);
+      std::vector<int64_t> tokens = x.sizes().vec();
+      tokens.back() = 1;
+      const bool whole = spec.granularity == Granularity::kTensor;
+      return {q.codes.view(x.sizes()), whole ? q.scale.expand(tokens) : q.scale, end};
+    }
+    case ActivationScheme::kAbsmean: {
+      const ops::Codes q =
+          ops::quantize_act_absmean(x.detach(), spec.bits, spec.multiplier, spec.eps);
+      return {q.codes, q.scale.reciprocal(), end};
+    }
+    case ActivationScheme::kFp4: {
+      const ops::Codes q = ops::quantize_fp4(x.detach());
+      return {q.codes, q.scale.reciprocal(), kLargestE2m1};
+    }
   }
   return {};
 }

@@ -30,8 +30,9 @@ at::Tensor quantize_input(const at::Tensor& x, const LinearSpec& spec);
 // Integer codes of a quantized input with their ends; undefined codes when the scheme has none
 // (none, b1, b1_shifted). x is what the quantizer sees: rotated, dense.
 struct InputCodes {
-  at::Tensor codes;  // int8
-  int64_t end = 0;   // the largest magnitude that is not clipped further
+  at::Tensor codes;       // int8, x's shape
+  at::Tensor multiplier;  // fp32 [..., 1]: value = codes / multiplier; infinite where the step is 0
+  int64_t end = 0;        // the largest magnitude that is not clipped further
 };
 InputCodes input_codes(const at::Tensor& x, const ActivationQuantSpec& spec);
 

@@ -104,6 +104,14 @@ int stored_bits(const WeightQuantSpec& spec) {
   return 16;
 }
 
+bool LinearSpec::has_integer_form() const {
+  const bool codes = activation.scheme == ActivationScheme::kAbsmax ||
+                     activation.scheme == ActivationScheme::kAbsmean ||
+                     activation.scheme == ActivationScheme::kFp4;
+  return codes && weight.scheme != WeightScheme::kNone && weight.blend == 1 &&
+         weight.storage == WeightStorage::kLatent;
+}
+
 void LinearSpec::validate(Errors& errors) const {
   Errors weight_errors, activation_errors, rotation_errors, sparsity_errors;
   weight.validate(weight_errors);

@@ -226,6 +226,9 @@ struct LinearSpec {
     return activation.scheme != ActivationScheme::kNone || rotation.kind != RotationKind::kNone ||
            sparsity.kind != SparsityKind::kNone;
   }
+  // Both operands of the product are integer codes times scales: a ternary or binary weight that is
+  // neither blended nor projected, an input with codes.
+  bool has_integer_form() const;
   void validate(Errors& errors) const;
 };
 

@@ -26,8 +26,9 @@ QuantizedWeight weight_of(const at::Tensor& latent, const LinearSpec& spec, uint
 
 }  // namespace
 
-QuantContext::QuantContext(QuantPlan plan)
+QuantContext::QuantContext(QuantPlan plan, ProductOptions products)
     : plan_(std::move(plan)),
+      products_(products),
       entries_(plan_.layers.size()),
       latents_(plan_.layers.size()),
       input_health_(plan_.layers.size()) {
@@ -42,6 +43,7 @@ void QuantContext::begin_step(const StepState& state) {
   }
   shared_ = {};
   state_ = state;
+  draws_ = 0;
 }
 
 QuantContext::ActiveSpec QuantContext::spec(int64_t layer) const {
@@ -57,71 +59,144 @@ const AttentionQuantOptions& QuantContext::attention() const {
   return state_.step >= plan_.attention_from ? plan_.attention : full_precision;
 }
 
-const QuantizedWeight& QuantContext::quantized(int64_t layer, const at::Tensor& latent_OI) {
+bool QuantContext::integer(int64_t layer) const {
+  const ActiveSpec active = spec(layer);
+  const bool steady = active.before == nullptr || *active.before == *active.now;
+  return products_.products == Products::kInteger && steady && active.now->has_integer_form();
+}
+
+QuantContext::Entry& QuantContext::prepare(int64_t layer, const at::Tensor& latent_OI) {
   Entry& entry = entries_[static_cast<std::size_t>(layer)];
   if (entry.ready) {
-    return entry.weight;
+    return entry;
   }
   const c10::NoGradGuard no_grad;
   const ActiveSpec active = spec(layer);
   const at::Tensor& kept = latents_[static_cast<std::size_t>(layer)];
   entry.latent = kept.defined() ? kept : latent_OI;
   entry.ready = true;
+  entry.weight = {};
   if (!changes_weight(active)) {
-    entry.weight = {};
-    return entry.weight;
+    return entry;
   }
   ++quantize_count_;
   const uint64_t key = draws_key(state_, layer);
+  if (integer(layer)) {
+    entry.integer = integer_weight(entry.latent, *active.now, key,
+                                   products_.input_gradient != InputGradient::kExact);
+    return entry;
+  }
   entry.weight = weight_of(entry.latent, *active.now, key);
   if (active.before != nullptr && !active.before->same_weight(*active.now)) {
     entry.weight.value =
         blend(weight_of(entry.latent, *active.before, key).value, entry.weight.value, active.ramp);
   }
+  return entry;
+}
+
+const QuantizedWeight& QuantContext::quantized(int64_t layer, const at::Tensor& latent_OI) {
+  Entry& entry = prepare(layer, latent_OI);
+  if (integer(layer) && !entry.weight.codes.defined()) {
+    const c10::NoGradGuard no_grad;
+    entry.weight = {ops::unpack_ternary(entry.integer.packed, at::kChar), entry.integer.scale, {}};
+  }
   return entry.weight;
+}
+
+at::Tensor QuantContext::leaf_of(Entry& entry, const at::Tensor& value) {
+  if (!entry.leaf.defined()) {
+    entry.leaf = value.detach().requires_grad_(true);  // shares the memory
+  }
+  return entry.leaf;
 }
 
 at::Tensor QuantContext::weight(int64_t layer, const at::Tensor& latent_OI) {
   if (spec(layer).now->weight.storage == WeightStorage::kProjected) {
     return latent_OI;
   }
-  const QuantizedWeight& quantized_weight = quantized(layer, latent_OI);
-  if (!quantized_weight.value.defined()) {
+  Entry& entry = prepare(layer, latent_OI);
+  SETUN_ASSERT(!integer(layer), "layer ", layer, " multiplies codes: its weight has no value");
+  if (!entry.weight.value.defined()) {
     return latent_OI;
   }
-  if (!c10::GradMode::is_enabled() || !latent_OI.requires_grad()) {
-    return quantized_weight.value;
-  }
-  Entry& entry = entries_[static_cast<std::size_t>(layer)];
-  if (!entry.leaf.defined()) {
-    entry.leaf = quantized_weight.value.detach().requires_grad_(true);  // shares the memory
-  }
-  return entry.leaf;
+  const bool gradients = c10::GradMode::is_enabled() && latent_OI.requires_grad();
+  return gradients ? leaf_of(entry, entry.weight.value) : entry.weight.value;
 }
 
-at::Tensor QuantContext::activation(int64_t layer, const at::Tensor& x) {
+QuantContext::SharedInput& QuantContext::share(const LinearInput& input) {
+  const bool grad_mode = c10::GradMode::is_enabled();
+  if (!shared_.input || !shared_.input->same(input) || shared_.grad_mode != grad_mode) {
+    shared_ = {};
+    shared_.input = input;
+    shared_.grad_mode = grad_mode;
+  }
+  return shared_;
+}
+
+const at::Tensor& QuantContext::normed(SharedInput& shared) {
+  if (!shared.normed.defined()) {
+    shared.normed = shared.input->normed();
+  }
+  return shared.normed;
+}
+
+void QuantContext::record_health(int64_t layer, const LinearInput& input,
+                                 const at::Tensor& output) {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor x = shared_.normed.defined() ? shared_.normed : input.normed();
+  input_health_[static_cast<std::size_t>(layer)] = input_health(x, output, *spec(layer).now);
+}
+
+at::Tensor QuantContext::activation(int64_t layer, const LinearInput& input) {
   const ActiveSpec active = spec(layer);
   const LinearSpec& now = *active.now;
   const bool ramping = active.before != nullptr && !active.before->same_input(now);
+  SharedInput& shared = share(input);
+  const at::Tensor& x = normed(shared);
   if ((!now.changes_input() && !ramping) || x.numel() == 0) {  // an expert without tokens
     return x;
   }
   const LinearSpec before = ramping ? *active.before : LinearSpec{};
-  const bool same =
-      shared_.input.defined() && shared_.input.is_same(x) && shared_.now.same_input(now) &&
-      shared_.ramping == ramping && shared_.before.same_input(before) &&
-      shared_.output.requires_grad() == (c10::GradMode::is_enabled() && x.requires_grad());
+  const bool same = shared.output.defined() && shared.now.same_input(now) &&
+                    shared.ramping == ramping && shared.before.same_input(before);
   if (!same) {
-    at::Tensor output = quantize_input(x, now);
+    shared.output = quantize_input(x, now);
     if (ramping) {
-      output = blend(quantize_input(x, before), output, active.ramp);
+      shared.output = blend(quantize_input(x, before), shared.output, active.ramp);
     }
-    shared_ = {x, std::move(output), now, before, ramping};
+    shared.now = now;
+    shared.before = before;
+    shared.ramping = ramping;
   }
   if (collect_input_health_) {
-    input_health_[static_cast<std::size_t>(layer)] = input_health(x, shared_.output, now);
+    record_health(layer, input, shared.output);
   }
-  return shared_.output;
+  return shared.output;
+}
+
+IntegerOperands QuantContext::integer_operands(int64_t layer, const LinearInput& input,
+                                               const at::Tensor& latent_OI,
+                                               at::ScalarType compute) {
+  const LinearSpec& now = *spec(layer).now;
+  SharedInput& shared = share(input);
+  if (!shared.integer || !shared.integer_spec.same_input(now) || shared.compute != compute) {
+    shared.integer = integer_input(input, now, compute);
+    shared.integer_spec = now;
+    shared.compute = compute;
+  }
+  if (collect_input_health_) {
+    const at::Tensor& codes = shared.integer->rows.codes;
+    const bool packed = codes.scalar_type() == at::kByte;
+    record_health(layer, input, packed ? ops::unpack_int4(codes, input.x.size(-1)) : codes);
+  }
+  Entry& entry = prepare(layer, latent_OI);
+  const bool gradients = c10::GradMode::is_enabled() && latent_OI.requires_grad();
+  return {.input = *shared.integer,
+          .weight = entry.integer,
+          .leaf = gradients ? leaf_of(entry, entry.latent) : at::Tensor(),
+          .compute = compute,
+          .gradient = products_.input_gradient,
+          .draws_key = draws_key(state_, layer) + static_cast<uint64_t>(draws_++)};
 }
 
 void QuantContext::backward_to_latents() {

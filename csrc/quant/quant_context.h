@@ -11,7 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "quant/estimators/integer_linear.h"
 #include "quant/fake_quantize.h"
+#include "quant/linear_input.h"
+#include "quant/product_options.h"
 #include "quant/quant_plan.h"
 #include "quant/quantized_weight.h"
 
@@ -19,7 +22,7 @@ namespace setun {
 
 class QuantContext {
  public:
-  explicit QuantContext(QuantPlan plan);
+  explicit QuantContext(QuantPlan plan, ProductOptions products = {});
 
   // Sets the state. Drops quantized weights when the phase or the ramp differs from the state they
   // were made in.
@@ -43,10 +46,16 @@ class QuantContext {
   // and the latent does). Quantizes on first use.
   at::Tensor weight(int64_t layer, const at::Tensor& latent_OI);
 
-  // What the layer's product reads of its input x under the active spec: rotated, quantized, made
-  // sparse; ramp included.
+  // What the layer's product reads of its input under the active spec: normalised, rotated,
+  // quantized, made sparse; ramp included.
   // Consecutive layers with the same input and spec (q, k, v; gate, up) share one result.
-  at::Tensor activation(int64_t layer, const at::Tensor& x);
+  at::Tensor activation(int64_t layer, const LinearInput& input);
+
+  // Whether the layer's product is one of integer codes now: its spec has them, no ramp is running
+  // and the products are not simulated. Then integer_operands stands in for weight and activation.
+  bool integer(int64_t layer) const;
+  IntegerOperands integer_operands(int64_t layer, const LinearInput& input,
+                                   const at::Tensor& latent_OI, at::ScalarType compute);
 
   // Moves the accumulated gradients of the values to the latents' .grad, through each layer's
   // estimator.
@@ -56,7 +65,7 @@ class QuantContext {
   void invalidate();
 
   // Codes and scale of this step for a layer (quantizes when needed); undefined tensors without a
-  // weight quantizer.
+  // weight quantizer. Of an integer product there is no value.
   const QuantizedWeight& quantized(int64_t layer, const at::Tensor& latent_OI);
 
   // The latent of a layer whose parameter holds its projection (weight.storage: projected): what
@@ -77,17 +86,32 @@ class QuantContext {
  private:
   struct Entry {
     QuantizedWeight weight;
-    at::Tensor leaf;  // value with requires_grad, made on first use in grad mode
+    IntegerWeight integer;
+    at::Tensor leaf;  // requires_grad, shares its memory; made on first use in grad mode
     at::Tensor latent;
     bool ready = false;
   };
-  // The last quantized input: what the next layer gets when it has the same one.
+  // The last input: what the next layer gets when it has the same one.
   struct SharedInput {
-    at::Tensor input, output;
+    std::optional<LinearInput> input;
+    bool grad_mode = false;
+    at::Tensor normed;  // undefined until a layer asks for it
+    at::Tensor output;  // the simulated form, under these specs
     LinearSpec now, before;
     bool ramping = false;
+    std::optional<IntegerInput> integer;  // the integer form, under this spec and compute type
+    LinearSpec integer_spec;
+    at::ScalarType compute = at::kFloat;
   };
+  SharedInput& share(const LinearInput& input);
+  const at::Tensor& normed(SharedInput& shared);
+  Entry& prepare(int64_t layer, const at::Tensor& latent_OI);
+  at::Tensor leaf_of(Entry& entry, const at::Tensor& value);
+  void record_health(int64_t layer, const LinearInput& input, const at::Tensor& output);
+
   QuantPlan plan_;
+  ProductOptions products_;
+  int64_t draws_ = 0;  // integer products since begin_step: a key for each
   StepState state_;
   SharedInput shared_;
   std::vector<Entry> entries_;

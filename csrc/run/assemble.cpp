@@ -4,7 +4,11 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <limits>
 #include <thread>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "base/error.h"
 #include "base/log.h"
@@ -24,6 +28,10 @@ at::ScalarType compute_dtype(ComputeDtype dtype) {
       return at::kBFloat16;
   }
   return at::kFloat;
+}
+
+ProductOptions product_options(const RunOptions& run) {
+  return {.products = run.products, .input_gradient = run.input_gradient};
 }
 
 LoaderOptions loader_options(const RunConfig& config) {
@@ -74,6 +82,19 @@ void check_device(Device device) {
       "yet; set run.device=cpu");
 }
 
+// A step frees and asks for the same tensors again and again. Left alone, the C library gives the
+// larger ones back to the kernel each time and their next use faults every page in anew; so memory
+// stays with the process once it was used. Other C libraries than glibc keep their defaults.
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+  constexpr int kLargestThreshold = 32 << 20;  // glibc takes no more
+  mallopt(M_MMAP_THRESHOLD, kLargestThreshold);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, kLargestThreshold);
+  mallopt(M_MXFAST, 0);  // fast bins are merged, all of them, whenever a large tensor is freed
+#endif
+}
+
 }  // namespace
 
 void set_up_process(const RunOptions& options) {
@@ -83,6 +104,9 @@ void set_up_process(const RunOptions& options) {
   at::globalContext().setFloat32MatmulPrecision(
       options.matmul_precision == MatmulPrecision::kMedium ? "medium" : "highest");
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  // Its companion fills every new tensor with NaN: a pass over memory for each at::empty.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+  keep_freed_memory();
 }
 
 AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {
@@ -96,7 +120,8 @@ AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {
               "; leave model.vocab_size out to take the tokenizer's");
   made.model = DecoderLM(made.options, compute_dtype(config.run.compute));
   initialise(made.model, static_cast<uint64_t>(config.run.seed));
-  made.context = std::make_unique<QuantContext>(make_plan(made.options, config));
+  made.context =
+      std::make_unique<QuantContext>(make_plan(made.options, config), product_options(config.run));
   return made;
 }
 
@@ -109,7 +134,7 @@ AssembledTask assemble_language_model(const RunConfig& config) {
   AssembledTask made;
   made.context = std::move(model.context);
   made.size = estimate_size(model.options, made.context->plan(), config.data.batch,
-                            config.data.context, config.run.recompute_blocks);
+                            config.data.context, config.run.recompute_blocks, config.run.products);
   if (config.eval.ngram > 0 && !data.validation.empty()) {
     made.ngram_loss = [data, order = config.eval.ngram] { return ngram_loss_of(data, order); };
   }
@@ -143,8 +168,10 @@ AssembledTask assemble_classifier(const RunConfig& config) {
   Classifier model(options, compute_dtype(config.run.compute));
   initialise(model, static_cast<uint64_t>(config.run.seed));
   AssembledTask made;
-  made.context = std::make_unique<QuantContext>(make_plan(options, config));
-  made.size = estimate_size(options, made.context->plan(), config.data.batch, 1, false);
+  made.context =
+      std::make_unique<QuantContext>(make_plan(options, config), product_options(config.run));
+  made.size = estimate_size(options, made.context->plan(), config.data.batch, 1, false,
+                            config.run.products);
   const SampleLoaderOptions train{.batch = config.data.batch,
                                   .shuffle = config.data.shuffle,
                                   .seed = static_cast<uint64_t>(config.run.seed)};

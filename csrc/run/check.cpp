@@ -3,6 +3,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/cpu_features.h"
 #include "base/text.h"
 #include "model/layer_table.h"
 #include "run/mixture_text.h"
@@ -132,6 +133,43 @@ void add_attention(std::ostringstream& out, const ModelOptions& model, const Qua
       << ")\n";
 }
 
+// An 8-bit gradient takes a weight's scales into dY, so they must not change along a row.
+void check_input_gradient(const RunConfig& config, const QuantPlan& plan, Errors& errors) {
+  if (config.run.input_gradient == InputGradient::kExact) {
+    return;
+  }
+  for (const QuantPlan::Phase& phase : plan.phases) {
+    for (std::size_t i = 0; i < phase.specs.size(); ++i) {
+      const WeightQuantSpec& w = phase.specs[i].weight;
+      const bool along_rows =
+          w.granularity == Granularity::kGroup ||
+          (w.granularity == Granularity::kPart && w.parts_axis == PartAxis::kColumns);
+      if (phase.specs[i].has_integer_form() && along_rows) {
+        errors.add("input_gradient", "is ", enum_name(config.run.input_gradient), ", but ",
+                   plan.layers[i].name, " has weight scales per ", enum_name(w.granularity),
+                   " of columns; set run.input_gradient: exact, or scales per tensor or row");
+        return;
+      }
+    }
+  }
+}
+
+// How many layers multiply codes, in the first phase.
+void add_products(std::ostringstream& out, const RunConfig& config, const QuantPlan& plan) {
+  int64_t integer = 0, quantized = 0;
+  for (const LinearSpec& spec : plan.phases.front().specs) {
+    integer += spec.has_integer_form() ? 1 : 0;
+    quantized += spec.quantizes() ? 1 : 0;
+  }
+  if (quantized == 0) {
+    return;
+  }
+  integer = config.run.products == Products::kInteger ? integer : 0;
+  out << "products       " << integer << " of " << quantized << " quantized layers multiply codes ("
+      << enum_name(cpu_path()) << "), input gradient " << enum_name(config.run.input_gradient)
+      << "\n";
+}
+
 }  // namespace
 
 CheckReport check(const RunConfig& config) {
@@ -146,11 +184,14 @@ CheckReport check(const RunConfig& config) {
   Errors quant;
   const QuantPlan plan = resolve_quant_plan(config.quant, layer_table(model), steps, quant);
   report.errors.add_all("quant", quant);
+  Errors run;
+  check_input_gradient(config, plan, run);
+  report.errors.add_all("run", run);
   if (!report.errors.empty()) {
     return report;
   }
   const SizeEstimate size = estimate_size(model, plan, config.data.batch, config.data.context,
-                                          config.run.recompute_blocks);
+                                          config.run.recompute_blocks, config.run.products);
   const int64_t per_step = units_per_step(config);
   report.parameters = size.parameters;
   report.packed_bytes = size.packed_bytes;
@@ -177,6 +218,7 @@ CheckReport check(const RunConfig& config) {
     }
   }
   out << "\n";
+  add_products(out, config, plan);
   add_attention(out, model, plan);
   add_phases(out, plan);
   report.table = out.str();

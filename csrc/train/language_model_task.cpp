@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "eval/perplexity.h"
-#include "loss/cross_entropy.h"
+#include "eval/token_loss.h"
 #include "model/layer_table.h"
 
 namespace setun {
@@ -44,7 +44,7 @@ MicroBatchLoss LanguageModelTask::loss(int64_t micro_batch, QuantContext& contex
                                .cache = nullptr,
                                .recompute_blocks = options_.recompute_blocks,
                                .routers = &routers};
-  const at::Tensor logits = model_->forward(batch.tokens_BT, context, forward);
+  const TokenLoss loss = token_loss(model_, context, batch.tokens_BT, batch.targets_BT, forward);
   for (std::size_t i = 0; i < routers.counts_E.size(); ++i) {
     if (i == choices_E_.size()) {
       choices_E_.push_back(routers.counts_E[i]);
@@ -53,7 +53,7 @@ MicroBatchLoss LanguageModelTask::loss(int64_t micro_batch, QuantContext& contex
     }
   }
   const bool balanced = options_.balance > 0 && routers.balance.defined();
-  return {.sum = cross_entropy_sum(logits, batch.targets_BT).sum,
+  return {.sum = loss.sum,
           .auxiliary = balanced ? routers.balance * options_.balance : at::Tensor()};
 }
 

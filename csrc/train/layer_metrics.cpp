@@ -59,7 +59,8 @@ LayerMetrics::LayerMetrics(const std::vector<LayerInfo>& layers)
     : layers_(layers), last_codes_(layers.size()) {}
 
 std::vector<LayerRecord> LayerMetrics::measure(QuantContext& context,
-                                               const std::vector<NamedLinear>& linears) {
+                                               const std::vector<NamedLinear>& linears,
+                                               double clip_factor) {
   SETUN_ASSERT(linears.size() == layers_.size());
   const at::NoGradGuard no_grad;
   std::vector<LayerRecord> records;
@@ -86,7 +87,7 @@ std::vector<LayerRecord> LayerMetrics::measure(QuantContext& context,
       record.input_zeros = health->zero_share;
     }
     if (latent.grad().defined()) {
-      record.grad_norm = at::linalg_vector_norm(latent.grad()).item<double>();
+      record.grad_norm = clip_factor * at::linalg_vector_norm(latent.grad()).item<double>();
     }
     records.push_back(std::move(record));
   }

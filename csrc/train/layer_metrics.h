@@ -28,8 +28,10 @@ class LayerMetrics {
   explicit LayerMetrics(const std::vector<LayerInfo>& layers);
 
   // One record per layer, in plan order, of the step whose gradients are in the latents and whose
-  // codes are in the context. Remembers the codes for the next record.
-  std::vector<LayerRecord> measure(QuantContext& context, const std::vector<NamedLinear>& linears);
+  // codes are in the context; the optimizer will multiply the gradients by clip_factor. Remembers
+  // the codes for the next record.
+  std::vector<LayerRecord> measure(QuantContext& context, const std::vector<NamedLinear>& linears,
+                                   double clip_factor);
 
   // "codes.<layer>" for every layer that has been recorded.
   std::vector<NamedTensor> state() const;

@@ -8,6 +8,7 @@
 
 #include "base/enum_names.h"
 #include "base/error.h"
+#include "quant/product_options.h"
 
 namespace setun {
 
@@ -54,6 +55,8 @@ struct RunOptions {
   Device device = Device::kCpu;
   ComputeDtype compute = ComputeDtype::kFp32;
   MatmulPrecision matmul_precision = MatmulPrecision::kHighest;
+  Products products = Products::kInteger;                // of quantized linear layers
+  InputGradient input_gradient = InputGradient::kExact;  // of integer products
   bool recompute_blocks =
       false;  // gradient checkpointing: keep block inputs only, recompute in backward
   NonFinitePolicy non_finite = NonFinitePolicy::kStop;

@@ -102,7 +102,7 @@ void Trainer::train_step() {
   last_grad_norm_ = parts_.optimizer.clip_grad_norm(options_.optim.clip_norm);
   std::vector<LayerRecord> layers;
   if (layer_record) {
-    layers = layer_metrics_.measure(parts_.context, linears_);
+    layers = layer_metrics_.measure(parts_.context, linears_, parts_.optimizer.clip_factor());
     parts_.task.complete(layers);
   }
   // 4. Update.

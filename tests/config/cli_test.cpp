@@ -21,9 +21,9 @@ Result setun_program(const std::string& arguments) {
 
 TEST_CASE("help is what tests/config/help.txt says", "[cli]") {
   std::string text;
-  for (const char* command :
-       {"", "train", "eval", "generate", "data", "sweep", "inspect", "bench", "bench step",
-        "config", "config print", "config check", "config reference"}) {
+  for (const char* command : {"", "train", "eval", "generate", "data", "sweep", "inspect", "bench",
+                              "bench step", "bench decode", "bench kernels", "config",
+                              "config print", "config check", "config reference"}) {
     const Result help = setun_program(std::string(command) + " --help");
     CHECK(help.code == 0);
     CHECK(help.err.empty());
@@ -55,6 +55,15 @@ TEST_CASE("mistakes on the command line exit with 2 and one message", "[cli]") {
       {"sweep recipes/sweep/smok.yaml",
        "recipes/sweep/smok.yaml: no such sweep file; did you mean recipes/sweep/smoke.yaml?\n"},
       {"sweep recipes/quickstart.yaml --dry-run --table", "give one of --dry-run and --table\n"},
+      {"bench kernels --only product --shape 512x2048",
+       "setun bench kernels: --shape 512x2048: expected rows x columns x outputs such as "
+       "512x2048x2048\n"},
+      {"bench kernels --path avx3",
+       "setun bench kernels: --path avx3: expected one of scalar, avx2, avx512, avx512_vnni, "
+       "neon_dot\n"},
+      {"bench kernels --only gemm",
+       "setun bench kernels: --only gemm: expected one of product, decode, activations, weights, "
+       "hadamard\n"},
       {"inspect nowhere", "nowhere: no such run or checkpoint folder\n"}};
   for (const auto& [arguments, message] : mistakes) {
     INFO(arguments);
@@ -96,6 +105,23 @@ TEST_CASE("what config print writes is a recipe that prints the same", "[cli]") 
     test::write_text(folder / "printed.yaml", first.out);
     CHECK(setun_program("config print " + std::string(flag) + (folder / "printed.yaml").string())
               .out == first.out);
+  }
+}
+
+TEST_CASE("bench kernels writes what it prints as JSON", "[cli]") {
+  const test::TempDir folder;
+  const std::string json = (folder / "kernels.json").string();
+  const Result result = setun_program(
+      "bench kernels --only product --shape 20x64x48 --repetitions 2 --threads 1 --path scalar "
+      "--json " +
+      json);
+  CHECK(result.code == 0);
+  CHECK(result.out.find("1 threads, Setun path scalar") != std::string::npos);
+  const std::string text = test::read_text(json);
+  for (const char* wanted : {"\"path\": \"scalar\"", "\"threads\": 1", "product 20x64x48",
+                             "at::_int_mm", "Setun ternary_linear, bf16 result", "\"speed_up\""}) {
+    INFO(wanted);
+    CHECK(text.find(wanted) != std::string::npos);
   }
 }
 

@@ -1,8 +1,8 @@
-// Norm derivatives against the operations of csrc/ops/cpu written once more around its row kernels.
+// Norm derivatives against the CPU's portable kernels; rows of the gain in blocks of 64, in order.
 #include "norm_backward.h"
 
 #include "harness.h"
-#include "ops/cpu/row_kernels.h"
+#include "ops/cpu/step_kernels.h"
 
 namespace setun::cuda::testing {
 namespace {
@@ -15,26 +15,22 @@ struct Gradients {
 
 Gradients expected(const Floats& dy, const Floats& x, const Floats& gain, const Floats& factor,
                    bool layer_norm) {
-  const ops::cpu::RowKernels& kernels = ops::cpu::row_kernels_scalar();
+  const ops::cpu::StepKernels& kernels = ops::cpu::step_kernels_scalar();
+  constexpr auto kFp32 = ops::cpu::Element::kFp32;
   const size_t rows = factor.size(), k = dy.size() / rows;
+  const auto n = static_cast<int64_t>(k);
   Gradients g{Floats(dy.size()), Floats(k, 0)};
   Floats partial(k, 0);
   for (size_t r = 0; r < rows; ++r) {
-    const float *d = &dy[r * k], *v = &x[r * k], *gains = gain.empty() ? nullptr : gain.data(),
-                f = factor[r];
-    const auto n = static_cast<int64_t>(k);
-    Floats centred(k);
-    kernels.subtract_mean(d, n, centred.data());
-    const float dot = kernels.dot3(d, gains, v, n);
-    for (size_t i = 0; i < k; ++i) {
-      if (layer_norm) {
-        g.dx[r * k + i] = f * (centred[i] - v[i] * (dot / static_cast<float>(k)));
-      } else {
-        const float upstream = gains == nullptr ? d[i] : d[i] * gains[i];
-        g.dx[r * k + i] = f * (upstream - v[i] * f * (dot * f / static_cast<float>(k)));
-      }
-      partial[i] += d[i] * (v[i] * f);
-      if (r % 64 == 63 || r + 1 == rows) {
+    const ops::cpu::InRow upstream{&dy[r * k], kFp32}, in{&x[r * k], kFp32};
+    if (layer_norm) {
+      kernels.layer_norm_backward(upstream, &x[r * k], factor[r], n, {&g.dx[r * k], kFp32});
+      continue;
+    }
+    kernels.rms_norm_backward(upstream, in, gain.empty() ? nullptr : gain.data(), factor[r], n,
+                              &g.dx[r * k], partial.data());
+    if (r % 64 == 63 || r + 1 == rows) {
+      for (size_t i = 0; i < k; ++i) {
         g.dg[i] = r < 64 ? partial[i] : g.dg[i] + partial[i];
         partial[i] = 0;
       }

@@ -135,13 +135,15 @@ int accumulator(const Setup& s, const Problem& p, int m, int n, int g) {
 }
 
 float expected(const Setup& s, const Problem& p, int m, int n) {
+  const float token = p.token_scale[static_cast<size_t>(m)];
   float v = 0;
   for (int g = 0; g < p.groups; ++g) {
     const int at = s.scale == Scale::kTensor ? 0 : n * p.groups + g;
-    v += static_cast<float>(accumulator(s, p, m, n, g)) * p.weight_scale[static_cast<size_t>(at)];
+    const float a = p.weight_scale[static_cast<size_t>(at)];
+    const float whole = s.divides ? a / token : a * token;
+    v += static_cast<float>(accumulator(s, p, m, n, g)) * (s.group == 0 ? whole : a);
   }
-  const float scale = p.token_scale[static_cast<size_t>(m)];
-  const float y = s.divides ? v / scale : v * scale;
+  const float y = s.group == 0 ? v : v * (s.divides ? 1.0f / token : token);
   return s.residual ? y + p.residual[static_cast<size_t>(m * stride_of(s) + n)] : y;
 }
 

@@ -1,5 +1,5 @@
 // The token kernel against the CPU operators, bit for bit: each rule alone, each stage alone, and
-// the fused chains. The expected row is made of the references and of the portable row kernels,
+// the fused chains. The expected row is made of the references and of the portable step kernels,
 // which define the order of operations of norms.
 #include "tokens.h"
 
@@ -9,7 +9,7 @@
 #include "harness.h"
 #include "layouts.h"
 #include "ops/cpu/reference.h"
-#include "ops/cpu/row_kernels.h"
+#include "ops/cpu/step_kernels.h"
 
 namespace setun::cuda::testing {
 namespace {
@@ -38,15 +38,14 @@ struct Expected {
 };
 
 Floats dense_row(const Floats& x, const Setup& s, const Floats& gain, float* factor) {
-  const ops::cpu::RowKernels& kernels = ops::cpu::row_kernels_scalar();
+  const ops::cpu::StepKernels& kernels = ops::cpu::step_kernels_scalar();
   const auto n = static_cast<int64_t>(x.size());
+  const ops::cpu::InRow row{x.data(), ops::cpu::Element::kFp32};
   Floats y = x;
-  if (s.centre) {
-    kernels.subtract_mean(y.data(), n, y.data());
-  }
-  if (s.norm) {
-    *factor = kernels.rms_factor(y.data(), n, kNormEps);
-    kernels.scale_row(y.data(), s.gain ? gain.data() : nullptr, n, *factor, y.data());
+  if (s.norm && s.centre) {
+    *factor = kernels.layer_norm(row, n, kNormEps, y.data());
+  } else if (s.norm) {
+    *factor = kernels.rms_norm(row, s.gain ? gain.data() : nullptr, n, kNormEps, y.data());
   }
   for (size_t start = 0; s.hadamard > 0 && start < y.size();
        start += static_cast<size_t>(s.hadamard)) {
@@ -373,6 +372,12 @@ SETUN_CUDA_TEST(tokens_zero_huge_not_finite) {
   check_against(
       x, x,
       {.rows = 6, .columns = 64, .keep = 3, .every = 64, .rule = TokenRule::kAbsmax, .bits = 8});
+}
+
+// Each square is finite, their sum is not.
+SETUN_CUDA_TEST(tokens_norm_sum_overflows) {
+  const Floats x(512, 0.95e18f);
+  check_against(x, x, {.rows = 1, .columns = 512, .norm = true});
 }
 
 SETUN_CUDA_LARGE_TEST(tokens_wide_rows) {

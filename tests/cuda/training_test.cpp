@@ -9,6 +9,7 @@
 #include "harness.h"
 #include "layouts.h"
 #include "ops/cpu/reference.h"
+#include "ops/cpu/step_kernels.h"
 #include "products.h"
 #include "tokens.h"
 #include "weights.h"
@@ -23,21 +24,19 @@ struct Stochastic {
   std::vector<int8_t> codes;
 };
 
-// code = floor(g s + u), s = 127 / max(max|g|, eps).
 Stochastic stochastic_codes(const Floats& g, int64_t rows, uint64_t key) {
   Stochastic q;
-  const auto columns = static_cast<int64_t>(g.size()) / rows;
-  for (int64_t r = 0; r < rows; ++r) {
-    float largest = 1e-12f;
-    for (int64_t c = 0; c < columns; ++c) {
-      largest = std::max(largest, std::fabs(g[static_cast<size_t>(r * columns + c)]));
+  const size_t columns = g.size() / static_cast<size_t>(rows);
+  for (size_t start = 0; start < g.size(); start += columns) {
+    const auto begin = g.begin() + static_cast<long>(start);
+    Floats draws;
+    for (size_t i = start; i < start + columns; ++i) {
+      draws.push_back(random_uniform_float(key, i));
     }
-    q.scale.push_back(127.0f / largest);
-    for (int64_t c = 0; c < columns; ++c) {
-      const auto at = static_cast<uint64_t>(r * columns + c);
-      const float v = std::floor(g[at] * q.scale.back() + random_uniform_float(key, at));
-      q.codes.push_back(static_cast<int8_t>(std::clamp(v, -127.0f, 127.0f)));
-    }
+    const auto row =
+        ops::reference::quantize_gradient(Floats(begin, begin + static_cast<long>(columns)), draws);
+    q.scale.push_back(row.scale);
+    q.codes.insert(q.codes.end(), row.codes.begin(), row.codes.end());
   }
   return q;
 }
@@ -50,7 +49,7 @@ TokenParams stochastic_params(const Device<float>& dy, int64_t rows, int columns
   p.columns = columns;
   p.rule = TokenRule::kAbsmaxStochastic;
   p.bits = 8;
-  p.eps = 1e-12f;
+  p.eps = 1e-30f;
   p.draw_key = 0x1234567890ABCDEFull;
   p.column_scale = column_scale.data();
   return p;
@@ -114,7 +113,8 @@ SETUN_CUDA_TEST(training_input_gradient) {
       }
       const auto at = static_cast<size_t>(m * kIn + k);
       CHECK_THAT(got_acc[at] == sum);
-      CHECK_THAT(same(got[at], static_cast<float>(sum) / wanted.scale[static_cast<size_t>(m)]));
+      CHECK_THAT(
+          same(got[at], static_cast<float>(sum) * (1.0f / wanted.scale[static_cast<size_t>(m)])));
     }
   }
 }
@@ -161,17 +161,13 @@ SETUN_CUDA_TEST(training_adamw_ternary) {
     const Device<int8_t> codes(w.size());
     const Device<uint32_t> packed(static_cast<size_t>(ternary_words(kRows, tiles_k(kColumns))));
     const AdamWParams u{dw.data(), dg.data(), dm.data(), dv.data(), kRows,
-                        kColumns,  0.75f,     3e-3f,     0.1f,      0.9f,
-                        0.95f,     1e-8f,     0.271f,    0.37f,     partial.data()};
+                        kColumns,  0.75f,     0.9997f,   0.011f,    2.7f,
+                        1e-8f,     0.1f,      0.95f,     0.05f,     partial.data()};
     CHECK_RUNS(
         adamw_ternary({u, group, 1e-5f, scale.data(), codes.data(), packed.data()}, nullptr));
-    for (size_t i = 0; i < w.size(); ++i) {
-      const float g = grad[i] * u.grad_scale;
-      m[i] = u.beta1 * m[i] + (1.0f - u.beta1) * g;
-      v[i] = u.beta2 * v[i] + (1.0f - u.beta2) * (g * g);
-      w[i] = w[i] * (1.0f - u.lr * u.weight_decay) -
-             u.lr / u.bias1 * m[i] / (std::sqrt(v[i]) / u.root_bias2 + u.eps);
-    }
+    ops::cpu::step_kernels_scalar().adamw(
+        {u.clip, u.decay, u.rate, u.correction, u.eps, u.first, u.beta2, u.second}, grad.data(),
+        kRows * kColumns, w.data(), m.data(), v.data());
     CHECK_THAT(all_same(dw.read(), w));
     CHECK_THAT(all_same(dm.read(), m));
     CHECK_THAT(all_same(dv.read(), v));
@@ -254,6 +250,18 @@ void run_cross_entropy(int64_t columns, bool is_bf16, uint64_t seed) {
 SETUN_CUDA_TEST(training_cross_entropy) {
   run_cross_entropy(300, false, 41);
   run_cross_entropy(257, true, 42);
+}
+
+// The gradient has the CPU kernel's bits.
+SETUN_CUDA_TEST(training_cross_entropy_as_on_cpu) {
+  Floats z = values(4500, 44);
+  const Device<float> logits(z), losses(1);
+  const Device<int64_t> targets(std::vector<int64_t>{17});
+  CHECK_RUNS(cross_entropy(
+      {logits.data(), false, 1, 4500, targets.data(), -100, 1.0f, losses.data()}, nullptr));
+  ops::cpu::step_kernels_scalar().cross_entropy_gradient({z.data(), ops::cpu::Element::kFp32}, 17,
+                                                         4500);
+  CHECK_THAT(all_same(logits.read(), z));
 }
 
 SETUN_CUDA_LARGE_TEST(training_cross_entropy_vocabulary) { run_cross_entropy(50000, false, 43); }

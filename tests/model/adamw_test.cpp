@@ -2,11 +2,12 @@
 #include "optim/adamw.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <cmath>
 #include <limits>
 
+#include "ops/ops.h"
+#include "quant/tensors.h"
 #include "support/catch.h"
 
 namespace setun {
@@ -127,34 +128,118 @@ TEST_CASE("saving and restoring in the middle continues bit for bit") {
   }
 }
 
-TEST_CASE("clipping returns the norm before and leaves gradients of the wanted norm") {
-  at::Tensor a = leaf(at::full({2}, 0.0)), b = leaf(at::full({1}, 0.0));
-  AdamW optimizer({{{{"a", a}}, 1.0, std::nullopt}, {{{"b", b}}, 1.0, std::nullopt}}, {});
-  const auto fill = [&] {
-    a.mutable_grad() = at::tensor({3.0f, 0.0f});
-    b.mutable_grad() = at::tensor({-4.0f});
+TEST_CASE("clipping returns the norm; the next step alone reads gradients of the wanted norm") {
+  const at::Tensor start_a = at::randn({2}), start_b = at::randn({1});
+  const auto moved = [&](double max_norm, double factor, int64_t steps) {
+    at::Tensor a = leaf(start_a), b = leaf(start_b);
+    AdamW optimizer({{{{"a", a}}, 1.0, std::nullopt}, {{{"b", b}}, 1.0, std::nullopt}}, {});
+    for (int64_t i = 0; i < steps; ++i) {
+      a.mutable_grad() = at::tensor({3.0f, 0.0f}) * (i == 0 ? factor : 1.0);
+      b.mutable_grad() = at::tensor({-4.0f}) * (i == 0 ? factor : 1.0);
+      if (max_norm >= 0 && i == 0) {
+        CHECK(optimizer.clip_grad_norm(max_norm) == Approx(5.0));
+        CHECK(a.grad()[0].item<float>() == 3.0f);  // read scaled, not written
+        CHECK(optimizer.clip_factor() == Approx(max_norm > 0 && max_norm < 5 ? max_norm / 5 : 1));
+      }
+      optimizer.step(0.1, 0.1);
+      CHECK(optimizer.clip_factor() == 1);
+    }
+    std::vector<at::Tensor> all = {a.detach(), b.detach()};
+    for (const NamedParameter& state : optimizer.state()) {
+      all.push_back(state.tensor.view({-1}));
+    }
+    return at::cat(all);
   };
-  fill();
-  CHECK(optimizer.clip_grad_norm(1.0) == Approx(5.0));
-  CHECK(a.grad()[0].item<double>() == Approx(0.6));
-  CHECK(b.grad()[0].item<double>() == Approx(-0.8));
-  fill();
-  CHECK(optimizer.clip_grad_norm(0) == Approx(5.0));
-  CHECK(optimizer.clip_grad_norm(6) == Approx(5.0));
-  CHECK(a.grad()[0].item<float>() == 3.0f);
+  CHECK(at::allclose(moved(1.0, 1.0, 1), moved(-1, 1.0 / (5 + 1e-6), 1), 1e-6, 1e-9));
+  CHECK(at::allclose(moved(1.0, 1.0, 2), moved(-1, 1.0 / (5 + 1e-6), 2), 1e-6, 1e-9));
+  CHECK(at::equal(moved(0, 1.0, 1), moved(-1, 1.0, 1)));
+  CHECK(at::equal(moved(6, 1.0, 1), moved(-1, 1.0, 1)));
+}
+
+TEST_CASE("gradients that are dropped take their clip factor with them") {
+  at::Tensor a = leaf(at::zeros({1}));
+  AdamW optimizer({{{{"a", a}}, 1.0, std::nullopt}}, {});
+  a.mutable_grad() = at::full({1}, 8.0);
+  optimizer.clip_grad_norm(1.0);
+  CHECK(optimizer.clip_factor() < 1);
+  optimizer.zero_grad();
+  CHECK(optimizer.clip_factor() == 1);
+}
+
+TEST_CASE("AdamW agrees with LibTorch's fused kernel within rounding, on every path alike") {
+  const OptimOptions options{.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
+  for (const int64_t n : {1, 31, 4096, 4097, 100001}) {
+    const at::Tensor start = at::randn({n});
+    const auto gradients = random_gradients(5, {n}, 4);
+    at::Tensor p = start.clone(), m = at::zeros({n}), v = at::zeros({n}), t = at::zeros({});
+    for (const at::Tensor& gradient : gradients) {
+      t.add_(1);
+      at::_fused_adamw_({p}, {gradient}, {m}, {v}, {}, {t}, 1e-2, 0.9, 0.95, 0.1, 1e-8, false,
+                        false);
+    }
+    std::vector<at::Tensor> first;
+    test::on_every_path([&] {
+      at::Tensor q = leaf(start);
+      AdamW optimizer({{{{"q", q}}, 1.0, std::nullopt}}, options);
+      for (const at::Tensor& gradient : gradients) {
+        q.mutable_grad() = gradient;
+        optimizer.step(1e-2, 0.1);
+      }
+      const std::vector<at::Tensor> now = {q.detach(), optimizer.state()[0].tensor,
+                                           optimizer.state()[1].tensor};
+      CHECK(at::allclose(now[0], p, 1e-6, 1e-7));
+      CHECK(at::allclose(now[1], m, 1e-5, 1e-7));
+      CHECK(at::allclose(now[2], v, 1e-5, 1e-9));
+      if (first.empty()) {
+        first = now;
+      }
+      for (size_t i = 0; i < now.size(); ++i) {
+        CHECK(test::same_bits(now[i], first[i]));
+      }
+    });
+  }
+}
+
+TEST_CASE("a step leaves behind the statistic of the absmean quantizer, bit for bit") {
+  for (const auto& shape :
+       {std::vector<int64_t>{1, 1}, {3, 1365}, {64, 64}, {67, 129}, {96, 300}}) {
+    at::Tensor a = leaf(at::randn(shape)), b = leaf(at::randn(shape));
+    AdamW optimizer({{{{"a", a}, {"b", b}}, 1.0, std::nullopt}}, {});
+    optimizer.keep_absmean({a});
+    CHECK_FALSE(optimizer.absmean_of(a).has_value());
+    test::on_every_path([&] {
+      a.mutable_grad() = at::randn(shape);
+      b.mutable_grad() = at::randn(shape);
+      optimizer.step(0.1, 0.1);
+      REQUIRE(optimizer.absmean_of(a).has_value());
+      CHECK(*optimizer.absmean_of(a) ==
+            ops::quantize_absmean(a.detach(), 0, 1e-30).scale.item<float>());
+      CHECK_FALSE(optimizer.absmean_of(b).has_value());
+    });
+    optimizer.step(0.1, 0.1);  // no gradient: nothing changed, the statistic stays
+    CHECK(optimizer.absmean_of(a).has_value());
+    const c10::NoGradGuard no_grad;
+    a.copy_(b);  // as a checkpoint or a projection does
+    CHECK_FALSE(optimizer.absmean_of(a).has_value());
+  }
+}
+
+TEST_CASE("a weight that is not finite leaves a NaN statistic") {
+  at::Tensor a = leaf(at::ones({5000}));
+  AdamW optimizer({{{{"a", a}}, 1.0, std::nullopt}}, {});
+  optimizer.keep_absmean({a});
+  a.mutable_grad() = at::zeros({5000});
+  a.mutable_grad()[4999] = std::numeric_limits<float>::infinity();
+  optimizer.step(0.1, 0.1);
+  CHECK(std::isnan(*optimizer.absmean_of(a)));
 }
 
 TEST_CASE("the gradient norm neither overflows nor depends on the thread count") {
   at::Tensor big = leaf(at::full({100001}, 0.0));
   AdamW optimizer({{{{"big", big}}, 1.0, std::nullopt}}, {});
   big.mutable_grad() = at::randn({100001}) * 1e30;
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
   const double one = optimizer.clip_grad_norm(0);
-  at::set_num_threads(2);
-  const double two = optimizer.clip_grad_norm(0);
-  at::set_num_threads(threads);
-  CHECK(one == two);
+  test::on_every_path([&] { CHECK(optimizer.clip_grad_norm(0) == one); });
   CHECK(one == Approx(big.grad().to(at::kDouble).norm().item<double>()).epsilon(1e-9));
 }
 

@@ -105,7 +105,7 @@ TEST_CASE("a classifier's parameter count equals the module's for every combinat
             parameters += parameter.numel();
           }
           const QuantPlan plan = test::uniform_plan(options, test::ternary_spec());
-          const SizeEstimate size = estimate_size(options, plan, 1, 1, false);
+          const SizeEstimate size = estimate_size(options, plan, 1, 1, false, Products::kInteger);
           CHECK(size.parameters == parameters);
           const bool bag = options.kind == ModelKind::kBagOfWords;
           const int64_t ternary = (bag ? 0 : 60) + 70 + 21;

@@ -50,7 +50,8 @@ TEST_CASE("parameter counts equal the module's for every combination of options"
               parameters += parameter.numel();
             }
             const QuantPlan plan = test::uniform_plan(options, {});
-            CHECK(estimate_size(options, plan, 1, 8, false).parameters == parameters);
+            CHECK(estimate_size(options, plan, 1, 8, false, Products::kInteger).parameters ==
+                  parameters);
             CHECK(linear_layers(model).size() == layer_table(options).size());
           }
         }
@@ -64,7 +65,8 @@ TEST_CASE("packed size counts two bits a ternary weight, fp32 scales, two bytes 
   LinearSpec spec = test::ternary_spec();
   const int64_t ternary = 2 * (32 * 32 + 2 * 16 * 32 + 32 * 32 + 3 * 32 * 48);
   const auto size_with = [&] {
-    return estimate_size(options, test::uniform_plan(options, spec), 1, 8, false);
+    return estimate_size(options, test::uniform_plan(options, spec), 1, 8, false,
+                         Products::kInteger);
   };
   const SizeEstimate tensor = size_with();
   CHECK(tensor.quantized_parameters == ternary);

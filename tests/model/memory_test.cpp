@@ -1,5 +1,6 @@
 // estimate_size's training memory against the bytes LibTorch really held at the peak of an
 // optimizer step.
+#include "eval/token_loss.h"
 #include "model/counting_allocator.h"
 #include "model/tiny_model.h"
 #include "optim/adamw.h"
@@ -22,7 +23,9 @@ int64_t measured_peak(const ModelOptions& options, const LinearSpec& spec, int64
   for (int64_t step = 0; step < 2; ++step) {
     const at::Tensor tokens = test::random_tokens({batch, context}, options.vocab_size, step);
     tiny.context.begin_step({.step = step});
-    tiny.backward(tokens, tokens, {.recompute_blocks = recompute_blocks});
+    token_loss(tiny.model, tiny.context, tokens, tokens, {.recompute_blocks = recompute_blocks})
+        .sum.backward();
+    tiny.context.backward_to_latents();
     optimizer.clip_grad_norm(1.0);
     optimizer.step(1e-3, 0.1);
     tiny.context.invalidate();
@@ -51,8 +54,8 @@ TEST_CASE("the training memory estimate is within a factor of 1.25 of the measur
                             << " batch " << batch);
           const auto measured =
               static_cast<double>(measured_peak(options, spec, batch, 128, recompute));
-          const SizeEstimate size =
-              estimate_size(options, test::uniform_plan(options, spec), batch, 128, recompute);
+          const SizeEstimate size = estimate_size(options, test::uniform_plan(options, spec), batch,
+                                                  128, recompute, Products::kInteger);
           INFO("measured " << measured / 1e6 << " MB, estimated " << size.training_bytes / 1e6
                            << " MB");
           CHECK(size.training_bytes / measured < 1.25);

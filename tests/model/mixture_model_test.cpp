@@ -88,8 +88,8 @@ TEST_CASE("parameter counts of mixtures equal the module's, and the active ones 
           }
           return parameters;
         };
-        const SizeEstimate size =
-            estimate_size(options, test::uniform_plan(options, {}), 1, 8, false);
+        const SizeEstimate size = estimate_size(options, test::uniform_plan(options, {}), 1, 8,
+                                                false, Products::kInteger);
         CHECK(size.parameters == count(options));
         ModelOptions reached = options;  // the experts one token can choose, and the router's rows
         reached.moe.experts = std::min<int64_t>(9, 2 * heads);

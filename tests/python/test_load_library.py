@@ -128,6 +128,58 @@ class Operators(unittest.TestCase):
         torch.testing.assert_close(setun.layer_norm(x, EPS), torch.layer_norm(x, (40,), None, None, EPS))
         torch.testing.assert_close(got, want)
 
+    def test_the_integer_path_is_the_product_of_the_codes(self):
+        x, w, gain = torch.randn(19, 100), torch.randn(33, 100) * 0.02, torch.randn(100)
+        codes, scale, sums, factor = setun.rms_norm_quantize(x, gain, EPS, 8, EPS, 4)
+        wanted = setun.quantize_absmax(setun.hadamard(setun.rms_norm(x, gain, EPS), 4), 8, EPS)
+        self.assertTrue(torch.equal(codes, wanted[0]) and torch.equal(scale, wanted[1]))
+        self.assertTrue(torch.equal(sums, codes.sum(-1, dtype=torch.int32)))
+        torch.testing.assert_close(factor, (x.square().mean(-1, keepdim=True) + EPS).rsqrt())
+        packed, w_scale, counts = setun.quantize_pack_absmean(w, 0, EPS)
+        ternary = setun.quantize_absmean(w, 0, EPS)[0]
+        self.assertTrue(torch.equal(setun.unpack_ternary(packed, 33, 100, torch.int8), ternary))
+        self.assertEqual(counts.tolist(), [(ternary == code).sum() for code in (-1, 0, 1)])
+        self.assertTrue(torch.equal(setun.quantize_pack_scaled(w, w_scale)[0], packed))
+        acc = codes.to(torch.int32) @ ternary.to(torch.int32).t()
+        residual = torch.randn(19, 33)
+        for args, want in (((codes, None), acc * (w_scale / scale)), ((codes, residual), acc * (w_scale / scale) + residual)):
+            y = setun.ternary_linear(args[0], scale, sums, packed, 33, 100, w_scale, torch.float32, args[1])
+            self.assertTrue(torch.equal(y, want))
+        turned = setun.transpose_ternary(packed, 33, 100)
+        self.assertTrue(torch.equal(setun.unpack_ternary(turned, 100, 33, torch.float32), ternary.t().float()))
+        grad, grad_scale, _ = setun.quantize_gradient_rows(x * 1e-6, True, 7)
+        self.assertLess((grad - x * 1e-6 * grad_scale).abs().max().item(), 1.0001)
+        small = torch.randint(-8, 8, (3, 7), dtype=torch.int8)
+        self.assertTrue(torch.equal(setun.unpack_int4(setun.pack_int4(small), 7), small))
+
+    def test_gated_activations_and_their_gradients_agree_with_torch(self):
+        gate, up = torch.randn(6, 40, requires_grad=True), torch.randn(6, 40, requires_grad=True)
+        upstream = torch.randn(6, 40)
+        for name, act in (("silu", torch.nn.functional.silu), ("relu2", lambda g: g.relu().square())):
+            got, want = setun.gated_activation(gate, up, name), act(gate) * up
+            torch.testing.assert_close(got, want)
+            for mine, theirs in zip(*(torch.autograd.grad(y, (gate, up), upstream) for y in (got, want))):
+                torch.testing.assert_close(mine, theirs)
+        with self.assertRaisesRegex(RuntimeError, 'unknown activation "gelu"; known: silu, relu2'):
+            setun.gated_activation(gate, up, "gelu")
+
+    def test_rope_rotates_pairs_and_back(self):
+        x, angle = torch.randn(2, 3, 5, 8, requires_grad=True), torch.randn(5, 4)
+        a, b = x[..., :4], x[..., 4:]
+        want = torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
+        got, upstream = setun.rope(x, angle.cos(), angle.sin(), False), torch.randn(2, 3, 5, 8)
+        torch.testing.assert_close(got, want)
+        torch.testing.assert_close(setun.rope(got, angle.cos(), angle.sin(), True), x)
+        torch.testing.assert_close(*(torch.autograd.grad(y, x, upstream)[0] for y in (got, want)))
+
+    def test_cross_entropy_of_rows_and_its_derivative_agree_with_torch(self):
+        logits, targets = torch.randn(6, 40, requires_grad=True), torch.tensor([0, 39, 7, -100, 7, 12])
+        want = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        torch.testing.assert_close(setun.cross_entropy_rows(logits.detach(), targets), want.detach())
+        gradient = logits.detach().clone()
+        torch.testing.assert_close(setun.cross_entropy_rows_(gradient, targets), want.detach())
+        torch.testing.assert_close(gradient, torch.autograd.grad(want.sum(), logits)[0])
+
     def test_threads_do_not_change_a_bit(self):
         x = torch.randn(300, 257)
         results = []

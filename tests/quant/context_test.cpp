@@ -17,6 +17,9 @@ namespace {
 using test::normal;
 using test::same_bits;
 
+// weight() and activation() are of simulated products; integer ones: integer_linear_test.cpp.
+const ProductOptions kSimulated{.products = Products::kSimulated};
+
 const LinearSpec kB158{.weight = {.scheme = WeightScheme::kAbsmean},
                        .activation = {.scheme = ActivationScheme::kAbsmax}};
 
@@ -35,7 +38,7 @@ at::Tensor product(QuantContext& context, const at::Tensor& x, const at::Tensor&
 
 TEST_CASE("a weight is quantized once per step: micro-batches and evaluation share the codes",
           "[quant]") {
-  QuantContext context(plan({kB158}));
+  QuantContext context(plan({kB158}), kSimulated);
   const at::Tensor latent = normal({8, 16}, 1).requires_grad_();
   for (int step = 0; step < 3; ++step) {
     context.begin_step({.step = step});
@@ -53,7 +56,7 @@ TEST_CASE("a weight is quantized once per step: micro-batches and evaluation sha
 }
 
 TEST_CASE("codes made by an evaluation serve the training step that follows", "[quant]") {
-  QuantContext context(plan({kB158}));
+  QuantContext context(plan({kB158}), kSimulated);
   const at::Tensor latent = normal({8, 16}, 1).requires_grad_();
   {
     const c10::NoGradGuard evaluation;
@@ -67,7 +70,7 @@ TEST_CASE("codes made by an evaluation serve the training step that follows", "[
 
 TEST_CASE("micro-batches add up to the gradient of one batch, moved to the latent without a copy",
           "[quant]") {
-  QuantContext context(plan({kB158}));
+  QuantContext context(plan({kB158}), kSimulated);
   const at::Tensor latent = normal({8, 16}, 1).requires_grad_(), x = normal({6, 16}, 2);
   product(context, x, latent).sum().backward();
   const at::Tensor leaf = context.weight(0, latent);
@@ -85,7 +88,7 @@ TEST_CASE("micro-batches add up to the gradient of one batch, moved to the laten
 }
 
 TEST_CASE("a full-precision layer multiplies by the latent itself and its input", "[quant]") {
-  QuantContext context(plan({LinearSpec{}}));
+  QuantContext context(plan({LinearSpec{}}), kSimulated);
   const at::Tensor latent = normal({8, 16}, 1).requires_grad_(), x = normal({2, 16}, 2);
   CHECK(context.weight(0, latent).is_same(latent));
   CHECK(context.activation(0, x).is_same(x));
@@ -95,7 +98,7 @@ TEST_CASE("a full-precision layer multiplies by the latent itself and its input"
 
 TEST_CASE("equal inputs of consecutive layers share one quantized tensor, other inputs do not",
           "[quant]") {
-  QuantContext context(plan({kB158}));
+  QuantContext context(plan({kB158}), kSimulated);
   const at::Tensor x = normal({2, 16}, 2).requires_grad_(), other = x.detach().clone();
   const at::Tensor first = context.activation(0, x);
   CHECK(context.activation(0, x).is_same(first));
@@ -105,7 +108,7 @@ TEST_CASE("equal inputs of consecutive layers share one quantized tensor, other 
 }
 
 TEST_CASE("changing phase or ramp drops the codes; the same state keeps them", "[quant]") {
-  QuantContext context(plan({LinearSpec{}, kB158}, 4));
+  QuantContext context(plan({LinearSpec{}, kB158}, 4), kSimulated);
   const at::Tensor latent = normal({8, 16}, 1);
   context.begin_step({.step = 10, .phase = 1, .ramp = 0.2});
   context.weight(0, latent);
@@ -121,7 +124,7 @@ TEST_CASE("a ramp blends weights and activations between the phase before and th
           "[quant]") {
   LinearSpec a4 = kB158;
   a4.activation.bits = 4;
-  QuantContext context(plan({kB158, a4}, 4));
+  QuantContext context(plan({kB158, a4}, 4), kSimulated);
   const at::Tensor x = normal({3, 16}, 2), latent = normal({8, 16}, 1);
   context.begin_step({.step = 11, .phase = 1, .ramp = 0.25});
   const at::Tensor before = ops::fake_quantize_absmax(x, 8, 1e-5),
@@ -129,7 +132,7 @@ TEST_CASE("a ramp blends weights and activations between the phase before and th
   CHECK(same_bits(context.activation(0, x), before.mul(0.75).add(now, 0.25)));
   CHECK(same_bits(context.weight(0, latent), quantize_weight(latent, kB158, 0).value));
 
-  QuantContext warm_up(plan({LinearSpec{}, kB158}, 4));
+  QuantContext warm_up(plan({LinearSpec{}, kB158}, 4), kSimulated);
   warm_up.begin_step({.step = 11, .phase = 1, .ramp = 0.25});
   const at::Tensor value = quantize_weight(latent, kB158, 0).value;
   CHECK(same_bits(warm_up.weight(0, latent), latent.mul(0.75).add(value, 0.25)));
@@ -139,7 +142,7 @@ TEST_CASE("a ramp blends weights and activations between the phase before and th
 
 TEST_CASE("the health of an input counts ends and zeros, and is recorded only while asked for",
           "[quant]") {
-  QuantContext context(plan({kB158}));
+  QuantContext context(plan({kB158}), kSimulated);
   const at::Tensor x = at::tensor({1.0F, -1.0F, 0.5F, 0.0F});
   context.activation(0, x);
   CHECK_FALSE(context.input_health_by_layer()[0].has_value());

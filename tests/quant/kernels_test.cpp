@@ -1,6 +1,6 @@
 // Every kernel path, thread count, layout and input type gives the bits of the plain reference
 // implementation.
-#include <ATen/ops/empty.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 #include <limits>
@@ -93,6 +93,24 @@ TEST_CASE("rms_norm is equal on every path and within a few ulp of double precis
         CHECK(std::abs(got[i] - exact[i]) <=
               16 * std::numeric_limits<float>::epsilon() * std::abs(exact[i]) + 1e-37);
       }
+    }
+  }
+}
+
+TEST_CASE("rms_norm is exact on both sides of the size from which rows are divided first",
+          "[quant]") {
+  for (const double size : {1e16, 1e17, 9.9e17, 1.1e18, 1e19}) {
+    for (const int64_t width : {1, 50, 5000}) {
+      INFO("largest " << size << " width " << width);
+      at::Tensor x = normal({2, width}, width);
+      x.mul_(size / x.abs().amax(1, /*keepdim=*/true));
+      const at::Tensor exact =
+          x.to(at::kDouble) / x.to(at::kDouble).square().mean(1, /*keepdim=*/true).sqrt();
+      on_every_path([&] {
+        const at::Tensor error = (ops::rms_norm(x, {}, kEps).to(at::kDouble) - exact).abs();
+        CHECK(
+            (error <= 16 * std::numeric_limits<float>::epsilon() * exact.abs()).all().item<bool>());
+      });
     }
   }
 }

@@ -1,8 +1,9 @@
 // Every combination of rotation, input quantizer, mask and weight quantizer that a fragment uses,
-// as a whole BitLinear against a composite-detach oracle in double precision, written with plain
-// matrix products and sorts: x + (q(x) - x).detach().
+// by integer and by simulated products, as a whole BitLinear against a composite-detach oracle in
+// double precision, written with plain matrix products and sorts: x + (q(x) - x).detach().
 #include <ATen/ATen.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <functional>
@@ -140,9 +141,12 @@ std::vector<std::pair<std::string, LinearSpec>> methods() {
           {"rotation and top-k, full precision", {{}, {}, hadamard, topk}}};
 }
 
-QuantContext context_of(const LinearSpec& spec) {
+constexpr std::array kBoth = {Products::kInteger, Products::kSimulated};
+
+QuantContext context_of(const LinearSpec& spec, Products products = Products::kInteger) {
   return QuantContext(
-      {.layers = {{"layer", Role::kDown, 0, kOut, kIn}}, .phases = {{0, 0, {spec}}}});
+      {.layers = {{"layer", Role::kDown, 0, kOut, kIn}}, .phases = {{0, 0, {spec}}}},
+      {.products = products});
 }
 
 BitLinear linear_of(const at::Tensor& w, at::ScalarType compute = at::kFloat) {
@@ -157,33 +161,47 @@ void check_near(const at::Tensor& got, const at::Tensor& want) {
   CHECK(got.to(at::kDouble).sub(want).abs().max().item<double>() <= 2e-5 * size);
 }
 
+void check_against_oracle(const LinearSpec& spec, Products products) {
+  QuantContext context = context_of(spec, products);
+  CHECK(context.integer(0) == (products == Products::kInteger && spec.has_integer_form()));
+  const at::Tensor w = normal({kOut, kIn}, 3), x = normal({kTokens, kIn}, 5).requires_grad_();
+  const at::Tensor upstream = normal({kTokens, kOut}, 4);
+  BitLinear linear = linear_of(w);
+  const at::Tensor y = linear(x, context);
+  y.backward(upstream);
+  context.backward_to_latents();
+
+  const at::Tensor xo = x.detach().to(at::kDouble).requires_grad_();
+  const at::Tensor wo = w.to(at::kDouble).requires_grad_();
+  const at::Tensor yo = at::linear(oracle_input(xo, spec), oracle_weight(wo, spec));
+  yo.backward(upstream.to(at::kDouble));
+  check_near(y.detach(), yo.detach());
+  check_near(x.grad(), xo.grad());
+  check_near(linear->weight.grad(), wo.grad());
+}
+
 TEST_CASE("every method's BitLinear has the oracle's output and gradients", "[quant]") {
   for (const auto& [name, spec] : methods()) {
-    INFO(name);
-    QuantContext context = context_of(spec);
-    const at::Tensor w = normal({kOut, kIn}, 3), x = normal({kTokens, kIn}, 5).requires_grad_();
-    const at::Tensor upstream = normal({kTokens, kOut}, 4);
-    BitLinear linear = linear_of(w);
-    const at::Tensor y = linear(x, context);
-    y.backward(upstream);
-    context.backward_to_latents();
-
-    const at::Tensor xo = x.detach().to(at::kDouble).requires_grad_();
-    const at::Tensor wo = w.to(at::kDouble).requires_grad_();
-    const at::Tensor yo = at::linear(oracle_input(xo, spec), oracle_weight(wo, spec));
-    yo.backward(upstream.to(at::kDouble));
-    check_near(y.detach(), yo.detach());
-    check_near(x.grad(), xo.grad());
-    check_near(linear->weight.grad(), wo.grad());
+    for (const Products products : kBoth) {
+      INFO(name << ", " << enum_name(products));
+      check_against_oracle(spec, products);
+    }
   }
 }
 
 TEST_CASE("every method stays finite in bf16, and for tiny, huge and zero inputs", "[quant]") {
   for (const auto& [name, spec] : methods()) {
     INFO(name);
-    for (const double size : {1.0, 1e-30, 1e18, 0.0}) {
-      INFO(size);
-      QuantContext context = context_of(spec);
+    for (const auto& [size, products] : std::vector<std::pair<double, Products>>{{1.0, kBoth[0]},
+                                                                                 {1e-30, kBoth[0]},
+                                                                                 {1e18, kBoth[0]},
+                                                                                 {0.0, kBoth[0]},
+                                                                                 {1.0, kBoth[1]},
+                                                                                 {1e-30, kBoth[1]},
+                                                                                 {1e18, kBoth[1]},
+                                                                                 {0.0, kBoth[1]}}) {
+      INFO(size << ", " << enum_name(products));
+      QuantContext context = context_of(spec, products);
       BitLinear linear = linear_of(normal({kOut, kIn}, 3), at::kBFloat16);
       const at::Tensor x = normal({kTokens, kIn}, 5).mul(size).requires_grad_();
       const at::Tensor y = linear(x, context);
@@ -198,13 +216,15 @@ TEST_CASE("every method stays finite in bf16, and for tiny, huge and zero inputs
 
 TEST_CASE("a NaN input reaches the output of every method", "[quant]") {
   for (const auto& [name, spec] : methods()) {
-    INFO(name);
-    QuantContext context = context_of(spec);
-    BitLinear linear = linear_of(normal({kOut, kIn}, 3));
-    at::Tensor x = normal({kTokens, kIn}, 5);
-    x[2][17] = std::nan("");
-    const at::NoGradGuard no_grad;
-    CHECK_FALSE(linear(x, context).isfinite().all().item<bool>());
+    for (const Products products : kBoth) {
+      INFO(name << ", " << enum_name(products));
+      QuantContext context = context_of(spec, products);
+      BitLinear linear = linear_of(normal({kOut, kIn}, 3));
+      at::Tensor x = normal({kTokens, kIn}, 5);
+      x[2][17] = std::nan("");
+      const at::NoGradGuard no_grad;
+      CHECK_FALSE(linear(x, context).isfinite().all().item<bool>());
+    }
   }
 }
 

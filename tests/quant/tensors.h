@@ -40,8 +40,8 @@ inline bool alike(const at::Tensor& a, const at::Tensor& b) {
 // The CPU paths this machine has, the portable one first.
 inline std::vector<CpuPath> available_paths() {
   std::vector<CpuPath> paths;
-  for (const CpuPath path : {CpuPath::kScalar, CpuPath::kAvx2, CpuPath::kAvx512}) {
-    if (path <= best_cpu_path()) {
+  for (const auto& [path, name] : EnumNames<CpuPath>::table) {
+    if (cpu_supports(path)) {
       paths.push_back(path);
     }
   }

@@ -91,7 +91,7 @@ TEST_CASE_METHOD(Fixture, "a record holds what is true of the layer", "[layer_me
   context->collect_input_health(true);
   context->activation(0, at::ones_like(linears[0].linear->weight));
   LayerMetrics layer_metrics = metrics();
-  const std::vector<LayerRecord> records = layer_metrics.measure(*context, linears);
+  const std::vector<LayerRecord> records = layer_metrics.measure(*context, linears, 0.5);
   REQUIRE(records.size() == 2);
   // mean |w| = 0.75, so codes are the weights themselves.
   CHECK(records[0].layer == "first");
@@ -103,7 +103,7 @@ TEST_CASE_METHOD(Fixture, "a record holds what is true of the layer", "[layer_me
   CHECK(records[0].input_zeros == 0.0);
   CHECK(records[0].clip_share == 1.0);  // equal activations all stand at the end of the range
   CHECK(records[0].grad_norm ==
-        Approx(3 * std::sqrt(8.0)).epsilon(1e-6));  // fp32 norm of 8 numbers
+        Approx(0.5 * 3 * std::sqrt(8.0)).epsilon(1e-6));  // clipped; fp32 norm of 8 numbers
 
   CHECK(records[1].layer == "second");
   for (const auto& absent : {records[1].minus, records[1].zero, records[1].plus, records[1].scale,
@@ -115,19 +115,19 @@ TEST_CASE_METHOD(Fixture, "a record holds what is true of the layer", "[layer_me
 TEST_CASE_METHOD(Fixture, "the flip rate counts from the last record, also after a resume",
                  "[layer_metrics]") {
   LayerMetrics layer_metrics = metrics();
-  layer_metrics.measure(*context, linears);
+  layer_metrics.measure(*context, linears, 0.5);
   const std::vector<NamedTensor> saved = layer_metrics.state();
   REQUIRE(saved.size() == 1);
   CHECK(saved[0].name == "codes.first");
 
   set_weights({1, 1, 1, -1, -1, -1, 0, 1});  // two of eight codes differ
-  CHECK(layer_metrics.measure(*context, linears)[0].flip_rate == 0.25);
-  CHECK(layer_metrics.measure(*context, linears)[0].flip_rate == 0.0);
+  CHECK(layer_metrics.measure(*context, linears, 0.5)[0].flip_rate == 0.25);
+  CHECK(layer_metrics.measure(*context, linears, 0.5)[0].flip_rate == 0.0);
   // The saved codes are those of the first record: later records do not reach into a checkpoint
   // being written.
   LayerMetrics resumed = metrics();
   resumed.restore(saved);
-  CHECK(resumed.measure(*context, linears)[0].flip_rate == 0.25);
+  CHECK(resumed.measure(*context, linears, 0.5)[0].flip_rate == 0.25);
 }
 
 TEST_CASE_METHOD(Fixture, "codes of another model are refused by name", "[layer_metrics]") {

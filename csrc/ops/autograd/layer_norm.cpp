@@ -1,4 +1,4 @@
-// The derivative of layer_norm in x, by hand (formula in ops/cpu/layer_norm.cpp). No second
+// The derivative of layer_norm in x, by hand (formula in ops/cpu/norm_impl.h). No second
 // derivative.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -17,12 +17,13 @@ std::tuple<at::Tensor, at::Tensor> call_forward(const at::Tensor& x, double eps)
   return op.call(x, eps);
 }
 
-at::Tensor call_backward(const at::Tensor& grad, const at::Tensor& y, const at::Tensor& factor) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("setun::layer_norm_backward", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&)>();
-  return op.call(grad, y, factor);
+at::Tensor call_backward(const at::Tensor& grad, const at::Tensor& y, const at::Tensor& factor,
+                         at::ScalarType type) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("setun::layer_norm_backward", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&,
+                                               const at::Tensor&, at::ScalarType)>();
+  return op.call(grad, y, factor, type);
 }
 
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
@@ -39,7 +40,7 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
                                                  torch::autograd::variable_list upstream) {
     const auto saved = ctx->get_saved_variables();
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
-    return {call_backward(upstream[0], saved[0], saved[1]).to(type), at::Tensor()};
+    return {call_backward(upstream[0], saved[0], saved[1], type), at::Tensor()};
   }
 };
 

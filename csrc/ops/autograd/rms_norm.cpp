@@ -1,4 +1,4 @@
-// The derivative of rms_norm in x and gain, by hand (formula in ops/cpu/rms_norm.cpp). No second
+// The derivative of rms_norm in x and gain, by hand (formula in ops/cpu/norm_impl.h). No second
 // derivative.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>

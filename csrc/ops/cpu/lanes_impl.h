@@ -16,7 +16,7 @@ constexpr int kLanes = 32;
 constexpr float kRound = 12582912.0F;  // 1.5 * 2^23
 
 // ((0+1)+(2+3))+...: pairwise over the lanes, then the caller's blocks.
-float reduce_sum(float* lanes) {
+inline float reduce_sum(float* lanes) {
   for (int width = kLanes / 2; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) {
       lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
@@ -25,7 +25,7 @@ float reduce_sum(float* lanes) {
   return lanes[0];
 }
 
-float reduce_max(const float* lanes) {
+inline float reduce_max(const float* lanes) {
   float best = 0;
   for (int i = 0; i < kLanes; ++i) {
     best = lanes[i] > best ? lanes[i] : best;
@@ -69,12 +69,10 @@ inline float clipped(float v, float low, float high) {
   return v > high ? high : v;
 }
 
-// Clipping to one beyond the range before rounding changes no code and keeps the rounding trick
-// exact.
+// low and high are integers, so clipping first gives the code of clipping last, and keeps the
+// rounding trick exact.
 inline float code_of(float v, float low, float high) {
-  v = clipped(v, low - 1.0F, high + 1.0F);
-  v = (v + kRound) - kRound;
-  return clipped(v, low, high);
+  return (clipped(v, low, high) + kRound) - kRound;
 }
 
 }  // namespace

@@ -72,4 +72,24 @@ std::vector<double> layer_norm(const std::vector<double>& x, double eps);
 // pairwise; then the blocks: pairwise by halves.
 float canonical_sum(const std::vector<float>& x);
 
+// Codes of a gradient row: s = 127 / max(max|x|, 1e-30); clip(rne(x s)), or with draws u
+// clip(floor( x s + u)).
+Row quantize_gradient(const std::vector<float>& x, const std::vector<float>& u);
+
+// Row-major ternary codes -> the packed layout of ternary_layout.h, code by code.
+std::vector<uint8_t> pack_ternary(const std::vector<int8_t>& codes, int64_t rows, int64_t columns);
+
+struct TernaryProduct {
+  std::vector<int8_t> x;        // [rows, columns]
+  std::vector<float> s;         // [rows]
+  std::vector<int8_t> w;        // [outputs, columns]
+  std::vector<float> scale;     // one, or [outputs, groups]
+  std::vector<float> residual;  // [rows, outputs] or empty
+  int64_t rows = 0, outputs = 0, columns = 0, groups = 1;
+};
+
+// acc = sum of x w in 64-bit integers, per group; y = acc * (scale / s) for one group, else (sum
+// over groups of acc * scale) * (1 / s); plus residual. [rows, outputs].
+std::vector<float> ternary_linear(const TernaryProduct& p);
+
 }  // namespace setun::ops::reference

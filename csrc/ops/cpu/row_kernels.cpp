@@ -1,21 +1,19 @@
 #include "ops/cpu/row_kernels.h"
 
-#include "base/cpu_features.h"
-
 namespace setun::ops::cpu {
 
 const RowKernels& row_kernels() {
-#if defined(__x86_64__)
   switch (cpu_path()) {
+#if defined(__x86_64__)
+    case CpuPath::kAvx512Vnni:
     case CpuPath::kAvx512:
       return row_kernels_avx512();
     case CpuPath::kAvx2:
       return row_kernels_avx2();
-    case CpuPath::kScalar:
-      break;
-  }
 #endif
-  return row_kernels_scalar();
+    default:  // the portable build uses NEON where the compiler may assume it
+      return row_kernels_scalar();
+  }
 }
 
 float sum_tree(const float* values, int64_t n) {

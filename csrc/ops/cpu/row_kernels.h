@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "base/cpu_features.h"
+
 namespace setun::ops::cpu {
 
 // Elements that abs_sum and sum add in one call; the tree above the blocks is sum_tree().
@@ -14,6 +16,7 @@ inline constexpr int64_t kSumBlock = 4096;
 inline constexpr int64_t kShortRow = 64;
 
 struct RowKernels {
+  CpuPath path;
   // max|x| of k values, NaN when any of them is not finite.
   float (*abs_max)(const float* x, int64_t k);
   // Sum of |x| of n <= kSumBlock values, NaN when any is not finite.
@@ -28,6 +31,21 @@ struct RowKernels {
   // The same codes times a scale.
   void (*fake_encode_scaled)(const float* x, int64_t k, float multiplier, float scale, float low,
                              float high, float* out);
+  // encode, returning the sum of the codes.
+  int32_t (*encode_sum)(const float* x, int64_t k, float multiplier, float low, float high,
+                        int8_t* codes);
+  // code = clip(floor(x * multiplier + u), low, high), u draw counter + i of the key; 0 when the
+  // multiplier is NaN. Returns the sum of the codes.
+  int32_t (*encode_random)(const float* x, int64_t k, float multiplier, float low, float high,
+                           uint64_t key, uint64_t counter, int8_t* codes);
+  // bf16 bits to fp32.
+  void (*widen_bf16)(const uint16_t* x, int64_t k, float* y);
+  // Codes to fp32, and codes -1, 0, 1 to the bits of bf16.
+  void (*codes_to_float)(const int8_t* codes, int64_t k, float* y);
+  void (*ternary_to_bf16)(const int8_t* codes, int64_t k, uint16_t* y);
+  // Two's complement nibbles, the even index low; k codes in (k + 1) / 2 bytes.
+  void (*pack_int4)(const int8_t* codes, int64_t k, uint8_t* packed);
+  void (*unpack_int4)(const uint8_t* packed, int64_t k, int8_t* codes);
   // Smallest and largest of k values, both NaN when any of them is not finite.
   void (*min_max)(const float* x, int64_t k, float* low, float* high);
   // code = clip(rne((x - offset) / step), low, high), stored modulo 256; 0 when the step is NaN.
@@ -54,16 +72,11 @@ struct RowKernels {
   // sign(x) where |x| * multiplier >= u, else 0.
   void (*encode_stochastic)(const float* x, const float* u, int64_t k, float multiplier,
                             int8_t* codes);
-  // 1 / sqrt(mean((x/m)^2) + eps/m^2) / m with m = 1 unless max|x| > 1e18 (then m = max|x|): the
-  // factor of RMSNorm.
+  // 1 / sqrt(mean((x/m)^2) + eps/m^2) / m with m = 1 unless max|x| > 1e18 or sum(x^2) overflows
+  // (then m = max|x|): the factor of RMSNorm.
   float (*rms_factor)(const float* x, int64_t k, double eps);
   // y = x * factor * gain; gain may be null (ones).
   void (*scale_row)(const float* x, const float* gain, int64_t k, float factor, float* y);
-  // Sum of grad * gain * x (gain null: ones) in the fixed tree: the inner product of RMSNorm's
-  // backward.
-  float (*dot3)(const float* grad, const float* gain, const float* x, int64_t k);
-  // y = x - mean(x), the mean's sum in the fixed tree.
-  void (*subtract_mean)(const float* x, int64_t k, float* y);
 };
 
 const RowKernels& row_kernels();  // of base/cpu_features' cpu_path()

@@ -1,13 +1,15 @@
 // The kernels' only source, with the parts it includes. The file that includes it sets the
-// instruction set by its compile flags and names the build by SETUN_ROW_KERNELS. Here: absmax and
-// absmean codes, RMSNorm, and the table of all kernels.
+// instruction set by its compile flags and names the build by SETUN_ROW_KERNELS and
+// SETUN_ROW_KERNELS_PATH. Here: absmax and absmean codes, and the table of all kernels.
 #include <cmath>
 #include <cstring>
 
 #include "ops/cpu/affine_impl.h"
+#include "ops/cpu/encode_impl.h"
 #include "ops/cpu/fp4_impl.h"
 #include "ops/cpu/hadamard_impl.h"
 #include "ops/cpu/lanes_impl.h"
+#include "ops/cpu/norm_impl.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/cpu/select_impl.h"
 #include "ops/cpu/weights_impl.h"
@@ -15,27 +17,7 @@
 namespace setun::ops::cpu {
 namespace {
 
-constexpr float kHuge = 1e18F;  // above it x * x may overflow a sum of 2^24 terms
-
-float abs_max(const float* x, int64_t k) {
-  float lanes[kLanes] = {};
-  float poison[kLanes] =
-      {};  // 0 * x is 0, or NaN for an x that is not finite: a maximum alone would drop NaN
-  int64_t i = 0;
-  for (; i + kLanes <= k; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = std::fabs(x[i + lane]);
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-      poison[lane] += 0.0F * x[i + lane];
-    }
-  }
-  for (int lane = 0; i < k; ++i, ++lane) {
-    const float value = std::fabs(x[i]);
-    lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    poison[lane] += 0.0F * x[i];
-  }
-  return reduce_max(lanes) + reduce_sum(poison);
-}
+float abs_max(const float* x, int64_t k) { return abs_max_of(x, k); }
 
 float abs_sum(const float* x, int64_t n) {
   return lane_sum(n, [x](int64_t i) { return std::fabs(x[i]) + 0.0F * x[i]; });
@@ -65,56 +47,30 @@ void fake_encode_scaled(const float* x, int64_t k, float multiplier, float scale
   }
 }
 
-float rms_factor(const float* x, int64_t k, double eps) {
-  const float largest = abs_max(x, k);
-  if (largest <= kHuge) {
-    const float sum = blocked_sum(k, [x](int64_t i) { return x[i] * x[i]; });
-    return 1.0F / std::sqrt(sum / static_cast<float>(k) + static_cast<float>(eps));
-  }
-  const float sum = blocked_sum(k, [x, largest](int64_t i) {
-    const float v = x[i] / largest;
-    return v * v;
-  });
-  const float shift = static_cast<float>(eps) / largest / largest;
-  return 1.0F / std::sqrt(sum / static_cast<float>(k) + shift) / largest;
-}
+float rms_factor(const float* x, int64_t k, double eps) { return rms_factor_of(x, k, eps); }
 
 void scale_row(const float* x, const float* gain, int64_t k, float factor, float* y) {
-  if (gain == nullptr) {
-    for (int64_t i = 0; i < k; ++i) {
-      y[i] = x[i] * factor;
-    }
-    return;
-  }
-  for (int64_t i = 0; i < k; ++i) {
-    y[i] = x[i] * factor * gain[i];
-  }
-}
-
-float dot3(const float* grad, const float* gain, const float* x, int64_t k) {
-  if (gain == nullptr) {
-    return blocked_sum(k, [=](int64_t i) { return grad[i] * x[i]; });
-  }
-  return blocked_sum(k, [=](int64_t i) { return grad[i] * gain[i] * x[i]; });
-}
-
-void subtract_mean(const float* x, int64_t k, float* y) {
-  const float mean = blocked_sum(k, [x](int64_t i) { return x[i]; }) / static_cast<float>(k);
-  for (int64_t i = 0; i < k; ++i) {
-    y[i] = x[i] - mean;
-  }
+  scaled_row(x, gain, k, factor, y);
 }
 
 }  // namespace
 
 const RowKernels& SETUN_ROW_KERNELS() {
   static const RowKernels kernels = {
+      .path = SETUN_ROW_KERNELS_PATH,
       .abs_max = abs_max,
       .abs_sum = abs_sum,
       .sum = sum,
       .encode = encode,
       .fake_encode = fake_encode,
       .fake_encode_scaled = fake_encode_scaled,
+      .encode_sum = encode_sum,
+      .encode_random = encode_random,
+      .widen_bf16 = widen_bf16,
+      .codes_to_float = codes_to_float,
+      .ternary_to_bf16 = ternary_to_bf16,
+      .pack_int4 = pack_int4,
+      .unpack_int4 = unpack_int4,
       .min_max = min_max,
       .encode_affine = encode_affine,
       .fake_affine = fake_affine,
@@ -128,8 +84,6 @@ const RowKernels& SETUN_ROW_KERNELS() {
       .encode_stochastic = encode_stochastic,
       .rms_factor = rms_factor,
       .scale_row = scale_row,
-      .dot3 = dot3,
-      .subtract_mean = subtract_mean,
   };
   return kernels;
 }

@@ -71,7 +71,32 @@ QuantizedWeight quantize_parts(const at::Tensor& w, const WeightQuantSpec& spec,
   return {back(q.codes), q.scale, back(q.value)};
 }
 
+// The scales of parts as rows and groups have them: parts of rows are runs of rows that share one,
+// parts of columns are groups that all rows share.
+at::Tensor spread_parts(const at::Tensor& scale, const WeightQuantSpec& spec, int64_t rows) {
+  const at::Tensor parts = scale.reshape({-1});
+  return spec.parts_axis == PartAxis::kRows
+             ? parts.repeat_interleave(rows / spec.parts).unsqueeze(1)
+             : parts.unsqueeze(0).expand({rows, spec.parts}).contiguous();
+}
+
 }  // namespace
+
+ops::Codes weight_codes(const at::Tensor& w_OI, const WeightQuantSpec& spec, uint64_t draws_key) {
+  if (spec.granularity == Granularity::kPart) {
+    const QuantizedWeight q = quantize_parts(w_OI, spec, draws_key);
+    return {q.codes, spread_parts(q.scale, spec, w_OI.size(0))};
+  }
+  return encode(w_OI, spec, columns_per_scale(spec, w_OI.size(1)), draws_key);
+}
+
+std::optional<int64_t> packing_group(const WeightQuantSpec& spec, int64_t columns) {
+  if (spec.scheme != WeightScheme::kAbsmean || spec.rounding != Rounding::kNearest ||
+      spec.granularity == Granularity::kPart) {
+    return std::nullopt;
+  }
+  return columns_per_scale(spec, columns);
+}
 
 QuantizedWeight quantize_weight_codes(const at::Tensor& w_OI, const WeightQuantSpec& spec,
                                       uint64_t draws_key) {

@@ -3,6 +3,9 @@
 // shares a scale. No rotation and no blending here (quant/fake_quantize.h).
 #pragma once
 
+#include <optional>
+
+#include "ops/ops.h"
 #include "quant/linear_spec.h"
 #include "quant/quantized_weight.h"
 
@@ -12,5 +15,11 @@ namespace setun {
 // [parts, 1]; value = codes * scale. `draws_key` is used with stochastic rounding only.
 QuantizedWeight quantize_weight_codes(const at::Tensor& w_OI, const WeightQuantSpec& spec,
                                       uint64_t draws_key);
+
+// The codes alone, and their scale as a product reads it: [1, 1], [O, 1] or [O, groups of a row].
+ops::Codes weight_codes(const at::Tensor& w_OI, const WeightQuantSpec& spec, uint64_t draws_key);
+
+// `group` of ops::quantize_pack_absmean where that operator makes this spec's codes.
+std::optional<int64_t> packing_group(const WeightQuantSpec& spec, int64_t columns);
 
 }  // namespace setun

@@ -1,0 +1,52 @@
+// Shapes and types of the step's operators without data: their Meta kernels.
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/library.h>
+
+#include <tuple>
+
+#include "ops/step_checks.h"
+
+namespace setun::ops {
+namespace {
+
+at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up,
+                            c10::string_view activation) {
+  check_gated("gated_activation", gate, up, activation);
+  return at::empty(gate.sizes(), gate.options());
+}
+
+std::tuple<at::Tensor, at::Tensor> gated_activation_backward(const at::Tensor& grad,
+                                                             const at::Tensor& gate,
+                                                             const at::Tensor& up,
+                                                             c10::string_view activation) {
+  check_gated("gated_activation_backward", gate, up, activation);
+  check_alike("gated_activation_backward", "grad", grad, gate);
+  return {at::empty(gate.sizes(), gate.options()), at::empty(gate.sizes(), gate.options())};
+}
+
+at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool) {
+  check_rope(x, cos, sin);
+  return at::empty_like(x);
+}
+
+at::Tensor cross_entropy_rows(const at::Tensor& logits, const at::Tensor& targets) {
+  check_cross_entropy_rows(logits, targets);
+  return at::empty(targets.sizes(), logits.options().dtype(at::kFloat));
+}
+
+at::Tensor cross_entropy_rows_(at::Tensor& logits, const at::Tensor& targets) {
+  return cross_entropy_rows(logits, targets);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(setun, Meta, m) {
+  m.impl("gated_activation", gated_activation);
+  m.impl("gated_activation_backward", gated_activation_backward);
+  m.impl("rope", rope);
+  m.impl("cross_entropy_rows", cross_entropy_rows);
+  m.impl("cross_entropy_rows_", cross_entropy_rows_);
+}
+
+}  // namespace setun::ops

@@ -1,0 +1,58 @@
+// Argument checks of the step's operators, shared by their CPU and Meta kernels.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+
+#include "ops/gated_kind.h"
+
+namespace setun::ops {
+
+inline void check_elements(const char* op, const char* name, const at::Tensor& x) {
+  TORCH_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16, op,
+              ": expected a fp32 or bf16 ", name, ", got ", x.scalar_type(),
+              "; convert it with .to(at::kFloat)");
+  TORCH_CHECK(x.dim() >= 1, op, ": expected at least one dimension of ", name, ", got a scalar");
+}
+
+inline void check_alike(const char* op, const char* name, const at::Tensor& x,
+                        const at::Tensor& like) {
+  TORCH_CHECK(x.sizes() == like.sizes() && x.scalar_type() == like.scalar_type(), op, ": expected ",
+              name, " of shape ", like.sizes(), " and type ", like.scalar_type(), ", got ",
+              x.sizes(), " ", x.scalar_type());
+}
+
+inline GatedKind check_gated(const char* op, const at::Tensor& gate, const at::Tensor& up,
+                             c10::string_view activation) {
+  check_elements(op, "gate", gate);
+  check_alike(op, "up", up, gate);
+  const auto kind = parse_enum<GatedKind>(std::string_view(activation.data(), activation.size()));
+  TORCH_CHECK(kind.has_value(), op, ": unknown activation \"", activation,
+              "\"; known: ", enum_list<GatedKind>());
+  return *kind;
+}
+
+inline void check_rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+  check_elements("rope", "x", x);
+  TORCH_CHECK(x.dim() == 4 && x.size(3) > 0 && x.size(3) % 2 == 0,
+              "rope: expected x [B, H, T, D] with an even D, got shape ", x.sizes());
+  const std::array<int64_t, 2> table = {x.size(2), x.size(3) / 2};
+  for (const at::Tensor& t : {cos, sin}) {
+    TORCH_CHECK(t.scalar_type() == at::kFloat && t.sizes() == at::IntArrayRef(table),
+                "rope: expected fp32 tables [T, D / 2] = ", at::IntArrayRef(table), ", got ",
+                t.scalar_type(), " ", t.sizes());
+  }
+}
+
+inline void check_cross_entropy_rows(const at::Tensor& logits, const at::Tensor& targets) {
+  check_elements("cross_entropy_rows", "logits", logits);
+  TORCH_CHECK(logits.dim() == 2 && logits.size(1) > 0,
+              "cross_entropy_rows: expected logits [N, V], got shape ", logits.sizes());
+  TORCH_CHECK(
+      targets.scalar_type() == at::kLong && targets.dim() == 1 && targets.size(0) == logits.size(0),
+      "cross_entropy_rows: expected int64 targets [", logits.size(0), "], got ",
+      targets.scalar_type(), " ", targets.sizes());
+}
+
+}  // namespace setun::ops

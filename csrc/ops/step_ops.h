@@ -1,0 +1,34 @@
+// Typed C++ calls of the operators of a training step that neither quantize nor multiply matrices:
+// one pass over memory each, fp32 inside, fp32 or bf16 outside. Schemas: ops/schemas.cpp. Kernels:
+// ops/cpu/step_kernels.h. Every result is equal bit for bit on every CPU path and thread count.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "ops/gated_kind.h"
+
+namespace setun::ops {
+
+// act(gate) * up with act = silu (SwiGLU, 2002.05202) or relu^2 (ReLU2-GLU, 2504.12285 section 2).
+// gate, up: one shape [..., F] and type, fp32 or bf16; any strides, without a copy when the last
+// dimension is dense -> contiguous, of that shape and type. Differentiable in both; backward keeps
+// gate and up and makes both gradients in one pass. No second derivative.
+at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, GatedKind kind);
+
+// Rotary position embedding (2104.09864 eq. 34) with half-split pairing, as HF and GGUF "NEOX":
+// (x_i, x_{i + D/2}) -> (x_i cos - x_{i + D/2} sin, x_{i + D/2} cos + x_i sin); `inverse` takes the
+// negative angle. x [B, H, T, D] fp32 or bf16, D even; without a copy when D is dense -> x's type
+// and, where x's memory has no gaps, x's strides. cos, sin: fp32 [T, D / 2]. Differentiable in x,
+// any order.
+at::Tensor rope(const at::Tensor& x_BHTD, const at::Tensor& cos_TD, const at::Tensor& sin_TD,
+                bool inverse);
+
+// Losses of softmax cross-entropy, -log softmax(z)[target], for each row of logits [N, V], fp32 or
+// bf16, and int64 targets [N] in [0, V), or kIgnoreTarget, whose loss is 0 -> fp32 [N]. No
+// derivative: cross_entropy_rows_ is the forward pass that makes it.
+at::Tensor cross_entropy_rows(const at::Tensor& logits_NV, const at::Tensor& targets_N);
+// The same, and d loss / d logits of each row takes the logits' place: softmax(z) - onehot(target),
+// 0 where the target is ignored. logits must be contiguous.
+at::Tensor cross_entropy_rows_(at::Tensor& logits_NV, const at::Tensor& targets_N);
+
+}  // namespace setun::ops
