@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "ops/devices.h"
 #include "run/ngram.h"
 #include "train/classifier_task.h"
 #include "train/language_model_task.h"
@@ -66,6 +67,21 @@ double tokens_per_byte(const PreparedData& data) {
              : 0;
 }
 
+void check_device(Device device) {
+  if (device == Device::kCpu) {
+    return;
+  }
+  const ops::CudaDevices cuda = ops::cuda_devices();
+  SETUN_CHECK(cuda.built,
+              "run.device: cuda: no CUDA device: this build of Setun has no CUDA kernels; set "
+              "run.device=cpu");
+  SETUN_CHECK(cuda.count > 0, "run.device: cuda: no CUDA device (", cuda.reason,
+              "); set run.device=cpu");
+  throw Error(
+      "run.device: cuda: the operators run on CUDA, but a whole run cannot be moved there "
+      "yet; set run.device=cpu");
+}
+
 // A step frees and asks for the same tensors again and again. Left alone, the C library gives the
 // larger ones back to the kernel each time and their next use faults every page in anew; so memory
 // stays with the process once it was used. Other C libraries than glibc keep their defaults.
@@ -82,9 +98,7 @@ void keep_freed_memory() {
 }  // namespace
 
 void set_up_process(const RunOptions& options) {
-  SETUN_CHECK(options.device == Device::kCpu,
-              "run.device: cuda: no CUDA device: this build of Setun has no CUDA kernels; set "
-              "run.device=cpu");
+  check_device(options.device);
   const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
   at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : cores));
   at::globalContext().setFloat32MatmulPrecision(

@@ -1,0 +1,365 @@
+// One block a token. The row stays in shared memory from the first stage to the last; a warp
+// encodes 128 columns at a time, four a lane.
+#include "tokens.h"
+
+#include "token_row.cuh"
+#include "vectors.cuh"
+
+namespace setun::cuda {
+
+// The statistic a row is quantized by. NaN in `scale` means codes of 0.
+struct Grid {
+  float multiplier, scale, minimum, low, high, shrink;
+};
+
+__device__ __forceinline__ Grid absmean_grid(const TokenParams& p, const Row& row, float largest,
+                                             float high) {
+  const float sum = row_sum(row, true, [&](int i) { return fabsf(row[i]); });
+  const float b = p.multiplier * (sum / static_cast<float>(row.columns)), root = sqrtf(high);
+  const bool finite = largest == largest;
+  return {root / (b + p.eps), finite ? b / root : quiet_nan(), 0, -high - 1, high, 1};
+}
+
+__device__ __forceinline__ Grid offset_grid(const TokenParams& p, const Row& row, float largest) {
+  const float high = static_cast<float>((1 << p.bits) - 1);
+  const float inf = __uint_as_float(0x7f800000u);
+  float least = inf, most = -inf;
+  for_columns(row, [&](int i) {
+    least = fminf(least, row[i]);
+    most = fmaxf(most, row[i]);
+  });
+  const float lowest =
+      across_warps(row, -lanes_max(-least), [](float a, float b) { return fminf(a, b); });
+  const float highest =
+      across_warps(row, lanes_max(most), [](float a, float b) { return fmaxf(a, b); });
+  const float range = highest - lowest;
+  const bool finite = largest == largest && is_finite(range);
+  return {0,
+          finite ? fmaxf(range, p.eps) / high : quiet_nan(),
+          largest == largest ? lowest + 0.0f : quiet_nan(),
+          0,
+          high,
+          1};
+}
+
+__device__ __forceinline__ Grid grid_of(const TokenParams& p, const Row& row) {
+  if (p.rule == TokenRule::kNone || p.rule == TokenRule::kRoundE2m1) {
+    return {};
+  }
+  const float largest = largest_magnitude(row);
+  const float high = static_cast<float>((1 << (p.bits - 1)) - 1);
+  const bool finite = largest == largest;
+  switch (p.rule) {
+    case TokenRule::kAbsmax:
+    case TokenRule::kAbsmaxStochastic: {
+      const float s = finite ? high / fmaxf(largest, p.eps) : quiet_nan();
+      return {s, s, 0, -high - 1, high, 1};
+    }
+    case TokenRule::kAbsmean:
+      return absmean_grid(p, row, largest, high);
+    case TokenRule::kE2m1: {
+      const float shrink = largest > 1e37f ? 0.0625f : 1.0f;
+      return {largest * shrink, finite ? largest / 12.0f : quiet_nan(), 0, -12, 12, shrink};
+    }
+    case TokenRule::kStep:
+      return {0, finite ? fmaxf(largest, p.eps) / high : quiet_nan(), 0, -high - 1, high, 1};
+    case TokenRule::kOffset:
+      return offset_grid(p, row, largest);
+    default:
+      return {};
+  }
+}
+
+// The nearest of 0, .5, 1, 1.5, 2, 3, 4, 6 with z's sign; NaN stays, -0 becomes 0.
+__device__ __forceinline__ float e2m1(float z) {
+  if (z != z) {
+    return z;
+  }
+  const float magnitude = fminf(fabsf(z), 6.0f);
+  const float per_step = magnitude < 2.0f ? 2.0f : (magnitude < 4.0f ? 1.0f : 0.5f);
+  const float step = magnitude < 2.0f ? 0.5f : (magnitude < 4.0f ? 1.0f : 2.0f);
+  const float rounded = ((magnitude * per_step + kRound) - kRound) * step;
+  return (z < 0 ? -rounded : rounded) + 0.0f;
+}
+
+// Draw `index` of a key, uniform in [0, 1): SplitMix64, as base/counter_rng.h.
+__device__ __forceinline__ float uniform_draw(uint64_t key, int64_t index) {
+  uint64_t x = key + (static_cast<uint64_t>(index) + 1) * 0x9E3779B97F4A7C15ull;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+  return static_cast<float>((x ^ (x >> 31)) >> 40) * 5.9604644775390625e-8f;  // 2^-24
+}
+
+__device__ __forceinline__ int stochastic_code(const Grid& grid, float x, float draw) {
+  const float v = floorf(x * grid.multiplier + draw);
+  return static_cast<int>(fminf(fmaxf(v, grid.low), grid.high));
+}
+
+// Codes of four columns, the first at `index` of the tensor; the rule is looked at once.
+__device__ __forceinline__ void encode_four(const TokenParams& p, const Grid& grid,
+                                            const float (&x)[4], int64_t index, int (&code)[4]) {
+  if (grid.scale != grid.scale) {
+    return;  // NaN: codes stay 0
+  }
+  switch (p.rule) {
+    case TokenRule::kNone:
+    case TokenRule::kRoundE2m1:
+      return;
+    case TokenRule::kAbsmaxStochastic:
+      for (int b = 0; b < 4; ++b) {
+        code[b] = stochastic_code(grid, x[b], uniform_draw(p.draw_key, index + b));
+      }
+      return;
+    case TokenRule::kE2m1:
+      for (int b = 0; b < 4 && grid.multiplier > 0; ++b) {
+        code[b] = static_cast<int>(2.0f * e2m1(6.0f * (x[b] * grid.shrink) / grid.multiplier));
+      }
+      return;
+    case TokenRule::kStep:
+    case TokenRule::kOffset:
+      for (int b = 0; b < 4; ++b) {
+        const float v = (x[b] - grid.minimum) / grid.scale;
+        code[b] = static_cast<int>(rounded_code(v, grid.low, grid.high));
+      }
+      return;
+    case TokenRule::kAbsmax:
+    case TokenRule::kAbsmean:
+      for (int b = 0; b < 4; ++b) {
+        code[b] = static_cast<int>(rounded_code(x[b] * grid.multiplier, grid.low, grid.high));
+      }
+  }
+}
+
+__device__ __forceinline__ float value_of(const TokenParams& p, const Grid& grid, int code) {
+  const float c = static_cast<float>(code);
+  if (p.rule == TokenRule::kAbsmax || p.rule == TokenRule::kAbsmaxStochastic) {
+    return c / grid.multiplier;
+  }
+  return p.rule == TokenRule::kOffset ? grid.minimum + c * grid.scale : c * grid.scale;
+}
+
+// Four columns of a lane, at column `first`.
+struct Quad {
+  int code[4];
+  unsigned kept;  // a bit each
+};
+
+__device__ __forceinline__ void store_mask(const TokenParams& p, int64_t r, int first,
+                                           const Quad& quad) {
+  if (p.mask != nullptr) {
+    for (int b = 0; b < 4 && first + b < p.columns; ++b) {
+      p.mask[r * p.columns + first + b] = static_cast<uint8_t>((quad.kept >> b) & 1);
+    }
+  }
+  if (p.mask_bits == nullptr) {
+    return;
+  }
+  unsigned word = quad.kept << (lane_id() % 8 * 4);
+  for (int o = 1; o < 8; o *= 2) {
+    word |= __shfl_xor_sync(kAllLanes, word, o);
+  }
+  const int words = (p.columns + 31) / 32, index = first / 32;
+  if (lane_id() % 8 == 0 && index < words) {
+    p.mask_bits[r * words + index] = word;
+  }
+}
+
+__device__ __forceinline__ void store_codes(const TokenParams& p, int64_t r, int first,
+                                            const Quad& quad) {
+  if (p.codes == nullptr) {
+    return;
+  }
+  int8_t* to = p.codes + r * p.code_stride + first;
+  if (p.code_stride % 4 == 0 && first + 4 <= p.code_stride) {
+    store_four(to, quad.code);
+    return;
+  }
+  for (int b = 0; b < 4 && first + b < p.code_stride; ++b) {
+    to[b] = static_cast<int8_t>(quad.code[b]);
+  }
+}
+
+// A word holds columns first .. first + 3 and those 32 further on, which lane ^ 8 has.
+__device__ __forceinline__ void store_int4(const TokenParams& p, int64_t r, int first,
+                                           const Quad& quad) {
+  if (p.int4 == nullptr) {
+    return;
+  }
+  const int high = first % kTileK / 32;
+  unsigned word = 0;
+  for (int b = 0; b < 4; ++b) {
+    word |= (static_cast<unsigned>(quad.code[b]) & 15u) << (8 * b + 4 * high);
+  }
+  word |= __shfl_xor_sync(kAllLanes, word, 8);
+  const int64_t tiles = tiles_k(p.columns);
+  if (high == 0 && first < tiles * kTileK) {
+    p.int4[int4_word(r, first, tiles)] = word;
+  }
+}
+
+template <class T>
+__device__ __forceinline__ void store_fake(const TokenParams& p, const Row& row, int64_t r,
+                                           int first, const Quad& quad, const Grid& grid) {
+  if (p.fake == nullptr) {
+    return;
+  }
+  float v[4] = {};
+  for (int b = 0; b < 4 && first + b < p.columns; ++b) {
+    v[b] = p.rule == TokenRule::kRoundE2m1 ? e2m1(row[first + b]) : value_of(p, grid, quad.code[b]);
+  }
+  T* to = static_cast<T*>(p.fake) + r * p.columns + first;
+  if (p.columns % 4 == 0 && first < p.columns) {
+    store_four(to, v);
+    return;
+  }
+  for (int b = 0; b < 4 && first + b < p.columns; ++b) {
+    store(to + b, v[b]);
+  }
+}
+
+// Adds a lane's codes to the shared sums; 16 lanes share 64 columns, which are in one group.
+__device__ __forceinline__ void add_sums(const TokenParams& p, int first, const Quad& quad,
+                                         int* sums) {
+  if (p.sums == nullptr) {
+    return;
+  }
+  int sum = quad.code[0] + quad.code[1] + quad.code[2] + quad.code[3];
+  for (int o = 1; o < 16; o *= 2) {
+    sum += __shfl_xor_sync(kAllLanes, sum, o);
+  }
+  if (lane_id() % 16 == 0 && first < p.columns) {
+    atomicAdd(&sums[p.sum_group == 0 ? 0 : first / p.sum_group], sum);
+  }
+}
+
+__device__ __forceinline__ Quad encode_quad(const TokenParams& p, const Row& row, int64_t r,
+                                            int first, const Grid& grid,
+                                            const Selection& selection) {
+  Quad quad{};
+  float x[4] = {};
+  for (int b = 0; b < 4; ++b) {
+    const int i = first + b;
+    if (i < p.columns) {
+      x[b] = row[i];
+      quad.kept |= kept(row, selection, i) ? 1u << b : 0u;
+    }
+  }
+  encode_four(p, grid, x, r * p.columns + first, quad.code);
+  for (int b = 0; b < 4; ++b) {
+    quad.code[b] = ((quad.kept >> b) & 1) != 0 ? quad.code[b] : 0;
+  }
+  return quad;
+}
+
+template <class T>
+__device__ __forceinline__ void load_row(const TokenParams& p, const Row& row, int64_t r) {
+  const T* x = static_cast<const T*>(p.x) + r * p.columns;
+  for_columns(row, [&](int i) {
+    const float v = to_float(x[i]);
+    row[i] = p.column_scale != nullptr ? v * p.column_scale[i] : v;
+  });
+  __syncthreads();
+}
+
+__device__ __forceinline__ void normalize(const TokenParams& p, const Row& row, int64_t r) {
+  if (p.centre) {
+    subtract_mean(row);
+  }
+  if (p.norm) {
+    const float factor = rms_factor(row, p.norm_eps);
+    scale_row(row, factor, p.gain);
+    if (p.factor != nullptr && threadIdx.x == 0) {
+      p.factor[r] = factor;
+    }
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kRowThreads) token_kernel(TokenParams p) {
+  SETUN_DYN_SHARED(float, data);
+  SETUN_SHARED(float, parts, [kRowParts]);
+  SETUN_SHARED(int, counters, [64]);
+  SETUN_SHARED(int, sums, [kMaxTokenSums]);
+  const int64_t r = blockIdx.x;
+  const Row row{data, p.columns, parts, counters};
+  const int groups = p.sum_group == 0 ? 1 : (p.columns + p.sum_group - 1) / p.sum_group;
+  if (threadIdx.x < 64) {
+    counters[threadIdx.x] = 0;
+  }
+  for (int g = static_cast<int>(threadIdx.x); g < groups; g += kRowThreads) {
+    sums[g] = 0;
+  }
+  load_row<T>(p, row, r);
+  normalize(p, row, r);
+  if (p.hadamard_block > 1) {
+    hadamard(row, p.hadamard_block);
+  }
+  if (p.dense != nullptr) {
+    for_columns(row, [&](int i) { p.dense[r * p.columns + i] = row[i]; });
+  }
+  const Selection selection = select_largest(row, p.keep, p.every);
+  const Grid grid = grid_of(p, row);
+  const int end = static_cast<int>(divide_up(p.columns, kTileK) * kTileK);
+  for (int chunk = warp_id() * 128; chunk < end; chunk += kRowWarps * 128) {
+    const int first = chunk + lane_id() * 4;
+    const Quad quad = encode_quad(p, row, r, first, grid, selection);
+    store_mask(p, r, first, quad);
+    store_codes(p, r, first, quad);
+    store_int4(p, r, first, quad);
+    store_fake<T>(p, row, r, first, quad, grid);
+    add_sums(p, first, quad, sums);
+  }
+  __syncthreads();
+  for (int g = static_cast<int>(threadIdx.x); p.sums != nullptr && g < groups; g += kRowThreads) {
+    p.sums[r * groups + g] = sums[g];
+  }
+  if (threadIdx.x == 0 && p.scale != nullptr) {
+    p.scale[r] = grid.scale;
+  }
+  if (threadIdx.x == 0 && p.minimum != nullptr) {
+    p.minimum[r] = grid.minimum;
+  }
+}
+
+__global__ void __launch_bounds__(kRowThreads) masked_kernel(MaskedParams p) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kRowThreads + threadIdx.x;
+  if (i >= p.rows * p.columns) {
+    return;
+  }
+  const int64_t row = i / p.columns, column = i % p.columns;
+  const uint32_t word = p.mask_bits[row * divide_up(p.columns, 32) + column / 32];
+  p.dx[i] = ((word >> (column % 32)) & 1u) != 0 ? p.dy[i] : 0.0f;
+}
+
+namespace {
+
+bool valid(const TokenParams& p) {
+  const bool block =
+      p.hadamard_block == 0 || ((p.hadamard_block & (p.hadamard_block - 1)) == 0 &&
+                                p.hadamard_block <= 16384 && p.columns % p.hadamard_block == 0);
+  const bool mask = p.keep == 0 || (p.keep >= 1 && p.keep <= p.every && p.columns % p.every == 0);
+  const bool strides = p.codes == nullptr ||
+                       (p.code_stride >= p.columns && p.code_stride <= tiles_k(p.columns) * kTileK);
+  const bool quantized = p.rule != TokenRule::kNone && p.rule != TokenRule::kRoundE2m1;
+  return p.rows >= 1 && p.columns >= 1 && p.columns <= kMaxTokenColumns && block && mask &&
+         strides && p.sum_group % kTileK == 0 && quantized == (p.bits >= 2 && p.bits <= 8);
+}
+
+}  // namespace
+
+cudaError_t transform_tokens(const TokenParams& p, cudaStream_t stream) {
+  if (!valid(p)) {
+    return cudaErrorInvalidValue;
+  }
+  const size_t smem = static_cast<size_t>(divide_up(p.columns, 32)) * 32 * sizeof(float);
+  const dim3 grid(static_cast<unsigned>(p.rows));
+  return p.is_bf16 ? launch(token_kernel<bf16>, grid, dim3(kRowThreads), smem, stream, p)
+                   : launch(token_kernel<float>, grid, dim3(kRowThreads), smem, stream, p);
+}
+
+cudaError_t apply_mask(const MaskedParams& p, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(divide_up(p.rows * p.columns, kRowThreads)));
+  return launch(masked_kernel, grid, dim3(kRowThreads), 0, stream, p);
+}
+
+}  // namespace setun::cuda

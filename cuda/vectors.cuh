@@ -1,0 +1,44 @@
+// Four neighbouring elements in one access. The address is aligned to four elements.
+#pragma once
+
+#include "gpu.h"
+
+namespace setun::cuda {
+
+__device__ __forceinline__ void load_four(const float* from, float (&to)[4]) {
+  const float4 v = *reinterpret_cast<const float4*>(from);
+  to[0] = v.x;
+  to[1] = v.y;
+  to[2] = v.z;
+  to[3] = v.w;
+}
+__device__ __forceinline__ void load_four(const bf16* from, float (&to)[4]) {
+  const uint2 v = *reinterpret_cast<const uint2*>(from);
+  to[0] = __uint_as_float(v.x << 16);
+  to[1] = __uint_as_float(v.x & 0xffff0000u);
+  to[2] = __uint_as_float(v.y << 16);
+  to[3] = __uint_as_float(v.y & 0xffff0000u);
+}
+
+__device__ __forceinline__ void store_four(float* to, const float (&v)[4]) {
+  *reinterpret_cast<float4*>(to) = make_float4(v[0], v[1], v[2], v[3]);
+}
+__device__ __forceinline__ uint32_t bf16_pair(float low, float high) {
+  return to_bf16(low).bits | static_cast<uint32_t>(to_bf16(high).bits) << 16;
+}
+__device__ __forceinline__ void store_four(bf16* to, const float (&v)[4]) {
+  *reinterpret_cast<uint2*>(to) = make_uint2(bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]));
+}
+__device__ __forceinline__ void store_four(int8_t* to, const int (&v)[4]) {
+  char4 four;
+  four.x = static_cast<signed char>(v[0]);
+  four.y = static_cast<signed char>(v[1]);
+  four.z = static_cast<signed char>(v[2]);
+  four.w = static_cast<signed char>(v[3]);
+  *reinterpret_cast<char4*>(to) = four;
+}
+
+__device__ __forceinline__ void store(float* to, float v) { *to = v; }
+__device__ __forceinline__ void store(bf16* to, float v) { *to = to_bf16(v); }
+
+}  // namespace setun::cuda
