@@ -1,5 +1,6 @@
-// Where a computation's time goes, by operator: LibTorch's own record of operator calls (forward and
-// backward), self time, calls and their shares. Coarse and cheap: a few hundred nanoseconds a call.
+// Where a computation's time goes, by operator: LibTorch's own record of operator calls (forward
+// and backward), self time, calls and their shares. Coarse and cheap: a few hundred nanoseconds a
+// call.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,17 @@
 #include "bench/plain_decoder.h"
 
+#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/embedding.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/nn/init.h>
 
 #include "base/error.h"
@@ -113,6 +118,40 @@ at::Tensor PlainDecoderImpl::forward(const at::Tensor& tokens_BT) {
   }
   const at::Tensor normed = at::rms_norm(x, {x.size(-1)}, norm_, options_.norm.eps);
   return at::linear(normed.to(compute_), embed_->weight.to(compute_));
+}
+
+PlainOptimizer::PlainOptimizer(std::vector<at::Tensor> parameters, const OptimOptions& options)
+    : parameters_(std::move(parameters)), options_(options) {
+  for (const at::Tensor& parameter : parameters_) {
+    exp_avg_.push_back(at::zeros_like(parameter.detach()));
+    exp_avg_sq_.push_back(at::zeros_like(parameter.detach()));
+    steps_.push_back(at::zeros({}));
+  }
+}
+
+void PlainOptimizer::step(double lr, double weight_decay) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> parameters, gradients, norms;
+  for (const at::Tensor& parameter : parameters_) {
+    parameters.push_back(parameter.detach());
+    gradients.push_back(parameter.grad().detach().contiguous());
+    norms.push_back(at::linalg_vector_norm(gradients.back()));
+  }
+  const double scale =
+      options_.clip_norm / (at::linalg_vector_norm(at::stack(norms)).item<double>() + 1e-6);
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    steps_[i].add_(1);
+    if (scale < 1) {
+      gradients[i].mul_(scale);
+    }
+  }
+  at::_fused_adamw_(parameters, gradients, exp_avg_, exp_avg_sq_, /*max_exp_avg_sqs=*/{}, steps_,
+                    lr, options_.beta1, options_.beta2, weight_decay, options_.eps,
+                    /*amsgrad=*/false,
+                    /*maximize=*/false);
+  for (const at::Tensor& parameter : parameters_) {
+    parameter.mutable_grad().reset();
+  }
 }
 
 }  // namespace setun::bench

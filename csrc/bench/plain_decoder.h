@@ -12,6 +12,7 @@
 #include "model/model_options.h"
 #include "nn/rope.h"
 #include "nn/torch_module.h"
+#include "optim/optim_options.h"
 
 namespace setun::bench {
 
@@ -49,5 +50,17 @@ struct PlainDecoderImpl : torch::nn::Module {
   at::Tensor norm_;
 };
 TORCH_MODULE(PlainDecoder);
+
+// AdamW and gradient clipping as LibTorch has them: a norm of norms, a scaling pass over the
+// gradients where they are long, at::_fused_adamw_.
+class PlainOptimizer {
+ public:
+  PlainOptimizer(std::vector<at::Tensor> parameters, const OptimOptions& options);
+  void step(double lr, double weight_decay);  // and releases the gradients
+
+ private:
+  std::vector<at::Tensor> parameters_, exp_avg_, exp_avg_sq_, steps_;
+  OptimOptions options_;
+};
 
 }  // namespace setun::bench

@@ -57,6 +57,9 @@ Step setun_arm(const RunConfig& config) {
     weights.push_back(item.linear->weight);
   }
   auto projected = std::make_shared<ProjectedWeights>(*model->context, weights);
+  optimizer->keep_absmean(weights);
+  model->context->set_known_absmean(
+      [optimizer](const at::Tensor& weight) { return optimizer->absmean_of(weight); });
   const at::Tensor tokens = random_tokens(config, vocab);
   StepState state;
   state.phase = model->context->plan().phase_at(run::total_steps(config) - 1);
@@ -85,18 +88,13 @@ Step plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision 
   ModelOptions options = config.model;
   options.vocab_size = run::planned_vocab(config);
   const PlainDecoder model(options, compute);
-  ParamGroup group;
-  for (const auto& item : model->named_parameters()) {
-    group.parameters.push_back({item.key(), item.value()});
-  }
-  const auto optimizer = std::make_shared<AdamW>(std::vector<ParamGroup>{group}, config.optim);
+  const auto optimizer = std::make_shared<PlainOptimizer>(model->parameters(), config.optim);
   const at::Tensor tokens = random_tokens(config, options.vocab_size);
   return [=]() mutable {
     set_precision(precision);
     const at::Tensor logits = model.ptr()->forward(tokens.narrow(1, 0, config.data.context));
     const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
     (loss.sum / static_cast<double>(loss.valid)).backward();
-    optimizer->clip_grad_norm(config.optim.clip_norm);
     optimizer->step(1e-3, 0.1);
   };
 }

@@ -51,6 +51,7 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def(
       "quantize_gradient_rows(Tensor dy, bool stochastic, int key) -> (Tensor codes, Tensor scale, "
       "Tensor row_sums)");
+  m.def("dequantize_rows(Tensor codes, Tensor scale, ScalarType dtype) -> Tensor");
   m.def("pack_int4(Tensor codes) -> Tensor");
   m.def("unpack_int4(Tensor packed, int columns) -> Tensor");
   m.def(

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "ops/checks.h"
 #include "ops/gated_kind.h"
 
 namespace setun::ops {
@@ -43,6 +44,13 @@ inline void check_rope(const at::Tensor& x, const at::Tensor& cos, const at::Ten
                 "rope: expected fp32 tables [T, D / 2] = ", at::IntArrayRef(table), ", got ",
                 t.scalar_type(), " ", t.sizes());
   }
+}
+
+inline void check_dequantize_rows(const at::Tensor& codes, const at::Tensor& scale,
+                                  at::ScalarType dtype) {
+  check_absmax_codes("dequantize_rows", codes, scale);
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kBFloat16,
+              "dequantize_rows: expected dtype fp32 or bf16, got ", dtype);
 }
 
 inline void check_cross_entropy_rows(const at::Tensor& logits, const at::Tensor& targets) {

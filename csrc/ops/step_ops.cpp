@@ -38,4 +38,10 @@ at::Tensor cross_entropy_rows_(at::Tensor& logits_NV, const at::Tensor& targets_
   return op.call(logits_NV, targets_N);
 }
 
+at::Tensor dequantize_rows(const at::Tensor& codes, const at::Tensor& scale, at::ScalarType dtype) {
+  static const auto op = find<at::Tensor(const at::Tensor&, const at::Tensor&, at::ScalarType)>(
+      "setun::dequantize_rows");
+  return op.call(codes, scale, dtype);
+}
+
 }  // namespace setun::ops

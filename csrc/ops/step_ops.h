@@ -31,4 +31,8 @@ at::Tensor cross_entropy_rows(const at::Tensor& logits_NV, const at::Tensor& tar
 // 0 where the target is ignored. logits must be contiguous.
 at::Tensor cross_entropy_rows_(at::Tensor& logits_NV, const at::Tensor& targets_N);
 
+// codes / scale, rounded once to dtype, fp32 or bf16: codes int8 [..., K], scale fp32 [..., 1], the
+// multiplier of a row (quantize_absmax_rows). In fp32 the bits of dequantize_absmax. No derivative.
+at::Tensor dequantize_rows(const at::Tensor& codes, const at::Tensor& scale, at::ScalarType dtype);
+
 }  // namespace setun::ops

@@ -2,7 +2,10 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_strided.h>
+#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
 
 #include "base/error.h"
 #include "quant/fake_quantize.h"
@@ -143,22 +146,27 @@ IntegerInput integer_input(const LinearInput& input, const LinearSpec& spec,
 }
 
 IntegerWeight integer_weight(const at::Tensor& latent_OI, const LinearSpec& spec,
-                             uint64_t draws_key, bool with_transposed) {
+                             const IntegerWeightOptions& options) {
   SETUN_ASSERT(spec.has_integer_form(), "integer_weight of a spec without integer codes");
   const c10::NoGradGuard no_grad;
   const at::Tensor latent = latent_OI.detach();
   const at::Tensor w = spec.rotation.rotates_weight() ? rotate(latent, spec.rotation) : latent;
   IntegerWeight made;
   if (const auto group = packing_group(spec.weight, w.size(1))) {
-    ops::PackedWeight q = ops::quantize_pack_absmean(w, *group, spec.weight.eps);
+    const bool known = options.absmean && *group == 0 && w.is_same(latent);
+    ops::PackedWeight q =
+        known ? ops::quantize_pack_scaled(
+                    w, at::full({1, 1},
+                                std::max(*options.absmean, static_cast<float>(spec.weight.eps))))
+              : ops::quantize_pack_absmean(w, *group, spec.weight.eps);
     made.packed = std::move(q.codes);
     made.scale = std::move(q.scale);
   } else {
-    ops::Codes q = weight_codes(w, spec.weight, draws_key);
+    ops::Codes q = weight_codes(w, spec.weight, options.draws_key);
     made.packed = ops::pack_ternary(q.codes);
     made.scale = std::move(q.scale);
   }
-  if (with_transposed) {
+  if (options.with_transposed) {
     made.transposed = ops::transpose_ternary(made.packed);
   }
   return made;

@@ -34,8 +34,13 @@ struct IntegerWeight {
 IntegerInput integer_input(const LinearInput& input, const LinearSpec& spec,
                            at::ScalarType compute);
 
-// latent_OI fp32. draws_key: as quantize_weight's. No gradient.
+struct IntegerWeightOptions {
+  uint64_t draws_key = 0;  // as quantize_weight's
+  bool with_transposed = false;
+  std::optional<float> absmean;  // of the latent, where it is known: QuantContext::KnownAbsmean
+};
+// latent_OI fp32. No gradient.
 IntegerWeight integer_weight(const at::Tensor& latent_OI, const LinearSpec& spec,
-                             uint64_t draws_key, bool with_transposed);
+                             const IntegerWeightOptions& options);
 
 }  // namespace setun

@@ -82,8 +82,11 @@ QuantContext::Entry& QuantContext::prepare(int64_t layer, const at::Tensor& late
   ++quantize_count_;
   const uint64_t key = draws_key(state_, layer);
   if (integer(layer)) {
-    entry.integer = integer_weight(entry.latent, *active.now, key,
-                                   products_.input_gradient != InputGradient::kExact);
+    entry.integer =
+        integer_weight(entry.latent, *active.now,
+                       {.draws_key = key,
+                        .with_transposed = products_.input_gradient != InputGradient::kExact,
+                        .absmean = known_absmean_ ? known_absmean_(entry.latent) : std::nullopt});
     return entry;
   }
   entry.weight = weight_of(entry.latent, *active.now, key);

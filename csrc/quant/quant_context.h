@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -72,6 +73,11 @@ class QuantContext {
   // quantized() reads.
   void set_latent(int64_t layer, at::Tensor latent_OI);
 
+  // mean|w| of a latent that whoever wrote it already knows, or nothing; it must be the statistic
+  // of ops::quantize_absmean to the bit (AdamW::absmean_of). Spares one read of the weight.
+  using KnownAbsmean = std::function<std::optional<float>(const at::Tensor&)>;
+  void set_known_absmean(KnownAbsmean known) { known_absmean_ = std::move(known); }
+
   // Times a weight was quantized since construction: tests prove that micro-batches and evaluation
   // share codes.
   int64_t quantize_count() const { return quantize_count_; }
@@ -111,6 +117,7 @@ class QuantContext {
 
   QuantPlan plan_;
   ProductOptions products_;
+  KnownAbsmean known_absmean_;
   int64_t draws_ = 0;  // integer products since begin_step: a key for each
   StepState state_;
   SharedInput shared_;

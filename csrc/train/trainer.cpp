@@ -25,6 +25,24 @@ std::vector<at::Tensor> weights_of(const std::vector<NamedLinear>& linears) {
   return weights;
 }
 
+// The optimizer leaves mean|w| behind where some phase quantizes by it, and the context reads it.
+void share_absmean(QuantContext& context, AdamW& optimizer,
+                   const std::vector<NamedLinear>& linears) {
+  std::vector<at::Tensor> wanted;
+  for (std::size_t i = 0; i < linears.size(); ++i) {
+    for (const QuantPlan::Phase& phase : context.plan().phases) {
+      const WeightQuantSpec& w = phase.specs[i].weight;
+      if (w.scheme == WeightScheme::kAbsmean && w.granularity == Granularity::kTensor) {
+        wanted.push_back(linears[i].linear->weight);
+        break;
+      }
+    }
+  }
+  optimizer.keep_absmean(wanted);
+  context.set_known_absmean(
+      [&optimizer](const at::Tensor& weight) { return optimizer.absmean_of(weight); });
+}
+
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 }  // namespace
@@ -34,7 +52,11 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options)
       options_(std::move(options)),
       layer_metrics_(parts_.context.plan().layers),
       linears_(parts_.task.linears()),
-      projected_(parts_.context, weights_of(linears_)) {}
+      projected_(parts_.context, weights_of(linears_)) {
+  share_absmean(parts_.context, parts_.optimizer, linears_);
+}
+
+Trainer::~Trainer() { parts_.context.set_known_absmean({}); }
 
 StepState Trainer::state_at(int64_t step) const {
   const int64_t at = std::min(step, options_.total_steps - 1);  // evaluation after the last step

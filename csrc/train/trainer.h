@@ -54,6 +54,9 @@ struct TrainResult {
 class Trainer {
  public:
   Trainer(TrainerParts parts, TrainerOptions options);
+  ~Trainer();  // the context no longer asks the optimizer
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   // Puts model, optimizer, loader and counters where the checkpoint left them. Throws Error when
   // the training data is not the checkpoint's, or listing every tensor that does not fit.

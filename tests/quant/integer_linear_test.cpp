@@ -140,7 +140,7 @@ TEST_CASE("an 8-bit input gradient is off by at most its rounding, and dW not at
 TEST_CASE("the stochastic input gradient is unbiased over draws", "[quant]") {
   const LinearSpec spec = b158();
   const at::Tensor w = normal({kOut, kIn}, 1), dy = normal({2, kOut}, 4);
-  const IntegerWeight weight = integer_weight(w, spec, 0, /*with_transposed=*/true);
+  const IntegerWeight weight = integer_weight(w, spec, {.with_transposed = true});
   const at::Tensor exact =
       at::mm(dy, ops::unpack_ternary(weight.packed, at::kFloat)).mul(weight.scale);
   at::Tensor mean = at::zeros_like(exact);

@@ -49,6 +49,8 @@ struct StepKernels {
   float (*cross_entropy)(InRow z, int64_t target, int64_t k);
   // The same, leaving the loss's derivative in place of the logits.
   float (*cross_entropy_gradient)(OutRow z, int64_t target, int64_t k);
+  // y = codes / multiplier.
+  void (*dequantize)(const int8_t* codes, int64_t k, float multiplier, OutRow y);
 };
 
 const StepKernels& step_kernels();  // of base/cpu_features' cpu_path()

@@ -8,6 +8,17 @@
 #include "ops/cpu/step_kernels.h"
 
 namespace setun::ops::cpu {
+namespace {
+
+void dequantize(const int8_t* codes, int64_t k, float multiplier, OutRow y) {
+  with_elements(y, [=](auto* out) {
+    for (int64_t i = 0; i < k; ++i) {
+      store(out, i, static_cast<float>(codes[i]) / multiplier);
+    }
+  });
+}
+
+}  // namespace
 
 const StepKernels& SETUN_STEP_KERNELS() {
   static const StepKernels kernels = {
@@ -22,6 +33,7 @@ const StepKernels& SETUN_STEP_KERNELS() {
       .square_sum = square_sum,
       .cross_entropy = cross_entropy,
       .cross_entropy_gradient = cross_entropy_gradient,
+      .dequantize = dequantize,
   };
   return kernels;
 }

@@ -1,10 +1,13 @@
 #include "quant/estimators/integer_linear.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
+#include "ops/step_ops.h"
 
 namespace setun {
 namespace {
@@ -21,31 +24,21 @@ at::Tensor input_operand(const at::Tensor& codes, const at::Tensor& multiplier, 
                          at::ScalarType compute) {
   const at::Tensor wide =
       codes.scalar_type() == at::kByte ? ops::unpack_int4(codes, columns) : codes;
-  return ops::dequantize_absmax({wide.reshape({-1, columns}), multiplier.reshape({-1, 1})})
-      .to(compute);
+  return ops::dequantize_rows(wide.reshape({-1, columns}), multiplier.reshape({-1, 1}), compute);
 }
 
-// w_q in the type of a product, but for the scale of a whole tensor, which `after` multiplies.
-struct WeightOperand {
-  at::Tensor value;  // [O, I]
-  at::Tensor after;  // [1, 1] or undefined
-};
-
-WeightOperand weight_operand(const ops::PackedTernary& packed, const at::Tensor& scale,
-                             at::ScalarType compute) {
+// dY w_q. One scale multiplies the product as it is stored; others go into the codes first.
+at::Tensor exact_input_gradient(const at::Tensor& dy_MO, const ops::PackedTernary& packed,
+                                const at::Tensor& scale) {
+  const at::ScalarType compute = dy_MO.scalar_type();
   if (scale.numel() == 1) {
-    return {ops::unpack_ternary(packed, compute), scale};
+    at::Tensor dx = at::empty({dy_MO.size(0), packed.columns}, dy_MO.options());
+    return at::addmm_out(dx, dx, dy_MO, ops::unpack_ternary(packed, compute), /*beta=*/0,
+                         /*alpha=*/scale.item<float>());
   }
   const at::Tensor codes = ops::unpack_ternary(packed, at::kFloat);
   const at::Tensor grouped = codes.view({packed.rows, scale.size(1), -1});
-  return {grouped.mul(scale.unsqueeze(-1)).view_as(codes).to(compute), {}};
-}
-
-at::Tensor exact_input_gradient(const at::Tensor& dy_MO, const ops::PackedTernary& packed,
-                                const at::Tensor& scale) {
-  const WeightOperand w = weight_operand(packed, scale, dy_MO.scalar_type());
-  at::Tensor dx = at::mm(dy_MO, w.value);
-  return w.after.defined() ? dx.mul_(w.after) : dx;
+  return at::mm(dy_MO, grouped.mul(scale.unsqueeze(-1)).view_as(codes).to(compute));
 }
 
 // dY in 8 bits per token; the scale of a weight's rows goes into it first.
