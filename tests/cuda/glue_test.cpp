@@ -191,8 +191,10 @@ TEST_CASE("CUDA glue: norm derivatives and dequantizers equal the CPU's bit for 
        on_cpu("rms_norm_backward", {grad, x, gain, factor}));
   same(list(glue::rms_norm_backward(grad, x, std::nullopt, factor)),
        on_cpu("rms_norm_backward", {grad, x, c10::IValue(), factor}));
-  same({glue::layer_norm_backward(grad, x, factor)},
-       on_cpu("layer_norm_backward", {grad, x, factor}));
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    same({glue::layer_norm_backward(grad, x, factor, type)},
+         on_cpu("layer_norm_backward", {grad, x, factor, type}));
+  }
   const auto [codes, scale] = glue::quantize_absmax(x, 8, 1e-5);
   same({glue::dequantize_absmax(codes, scale)}, on_cpu("dequantize_absmax", {codes, scale}));
   const auto [ternary, a] = glue::quantize_absmean(x, 16, 1e-5);

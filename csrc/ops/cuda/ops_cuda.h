@@ -44,6 +44,6 @@ TensorPair rms_norm_backward(const at::Tensor& grad, const at::Tensor& x,
                              const std::optional<at::Tensor>& gain, const at::Tensor& factor);
 TensorPair layer_norm_forward(const at::Tensor& x, double eps);
 at::Tensor layer_norm_backward(const at::Tensor& grad, const at::Tensor& y,
-                               const at::Tensor& factor);
+                               const at::Tensor& factor, at::ScalarType type);
 
 }  // namespace setun::ops::cuda

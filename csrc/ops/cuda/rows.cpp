@@ -118,14 +118,14 @@ TensorPair layer_norm_forward(const at::Tensor& x, double eps) {
 }
 
 at::Tensor layer_norm_backward(const at::Tensor& grad_in, const at::Tensor& y_in,
-                               const at::Tensor& factor) {
+                               const at::Tensor& factor, at::ScalarType type) {
   const at::Tensor grad = as_fp32(grad_in), y = y_in.contiguous();
   at::Tensor grad_x = at::empty(y.sizes(), y.options());
   setun::cuda::NormBackwardParams p{};
   p.layer_norm = true;
   p.dx = grad_x.data_ptr<float>();
   run_backward("layer_norm_backward", p, grad, y, factor);
-  return grad_x;
+  return grad_x.to(type);
 }
 
 }  // namespace setun::ops::cuda
