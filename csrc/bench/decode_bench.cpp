@@ -14,6 +14,7 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "bench/op_profile.h"
 #include "eval/generate.h"
 #include "run/assemble.h"
 
@@ -106,6 +107,10 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
   arms.emplace_back("this recipe", config);
   const int64_t vocab = run::planned_vocab(config);
   const at::Tensor prompt_BT = at::randint(vocab, {1, options.prompt}, at::kLong);
+  if (options.profile) {
+    print_op_profile([&] { arms.back().run(prompt_BT, options); }, options.repetitions, std::cout);
+    return;
+  }
   for (int64_t i = 0; i <= options.repetitions; ++i) {  // the first round warms up
     for (Arm& arm : arms) {
       const Seconds seconds = arm.run(prompt_BT, options);

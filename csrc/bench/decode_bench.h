@@ -12,6 +12,7 @@ struct DecodeOptions {
   int64_t repetitions = 5;
   int64_t prompt = 256;  // tokens of the prompt, one forward
   int64_t tokens = 64;   // generated one by one behind it
+  bool profile = false;  // where the time of this recipe's prompt and tokens goes, by operator
 };
 
 // Prints the table to standard output. Throws Error for a classifier, or when prompt and tokens

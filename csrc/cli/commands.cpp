@@ -108,9 +108,8 @@ void cmd_bench_step(const Target& target, int64_t repetitions, const StepBenchFl
   }
 }
 
-void cmd_bench_decode(const Target& target, int64_t repetitions, int64_t prompt, int64_t tokens) {
-  bench::bench_decode(load_checked(target).config,
-                      {.repetitions = repetitions, .prompt = prompt, .tokens = tokens});
+void cmd_bench_decode(const Target& target, const bench::DecodeOptions& options) {
+  bench::bench_decode(load_checked(target).config, options);
 }
 
 void cmd_bench_kernels(const bench::KernelBenchOptions& options) { bench::bench_kernels(options); }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/decode_bench.h"
 #include "bench/kernel_bench.h"
 #include "config/config.h"
 
@@ -36,7 +37,7 @@ struct StepBenchFlags {
   bool profile = false;
 };
 void cmd_bench_step(const Target& target, int64_t repetitions, const StepBenchFlags& flags);
-void cmd_bench_decode(const Target& target, int64_t repetitions, int64_t prompt, int64_t tokens);
+void cmd_bench_decode(const Target& target, const bench::DecodeOptions& options);
 void cmd_bench_kernels(const bench::KernelBenchOptions& options);
 void cmd_config_print(const Target& target, bool full);
 void cmd_config_check(const Target& target);

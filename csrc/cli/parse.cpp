@@ -20,8 +20,7 @@ struct Arguments {
   bool table = false;
   int64_t repetitions = 11;
   StepBenchFlags step_bench;
-  int64_t prompt_tokens = 256;
-  int64_t new_tokens = 64;
+  bench::DecodeOptions decode;
   bench::KernelBenchOptions kernels;
 };
 
@@ -59,16 +58,14 @@ void add_bench_step(CLI::App& bench, Arguments& arguments) {
 void add_bench_decode(CLI::App& bench, Arguments& arguments) {
   CLI::App* decode =
       add_verb(bench, arguments, "decode", "prompt and generation speed against full precision");
-  decode->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+  decode->add_option("--repetitions", arguments.decode.repetitions, "alternating repetitions")
       ->check(CLI::PositiveNumber);
-  decode->add_option("--prompt", arguments.prompt_tokens, "tokens of the prompt")
+  decode->add_option("--prompt", arguments.decode.prompt, "tokens of the prompt")
       ->check(CLI::PositiveNumber);
-  decode->add_option("--tokens", arguments.new_tokens, "tokens generated behind it")
+  decode->add_option("--tokens", arguments.decode.tokens, "tokens generated behind it")
       ->check(CLI::PositiveNumber);
-  decode->callback([&] {
-    cmd_bench_decode(arguments.target, arguments.repetitions, arguments.prompt_tokens,
-                     arguments.new_tokens);
-  });
+  decode->add_flag("--profile", arguments.decode.profile, "where the time goes, by operator");
+  decode->callback([&] { cmd_bench_decode(arguments.target, arguments.decode); });
 }
 
 void add_bench_kernels(CLI::App& bench, Arguments& arguments) {

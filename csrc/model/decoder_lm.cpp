@@ -175,7 +175,8 @@ at::Tensor DecoderLMImpl::plain_head(const QuantContext& context) const {
 at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
                                   const ForwardOptions& forward_options) {
   const at::Tensor x_BTD = hidden_states(tokens_BT, context, forward_options);
-  return head ? head(x_BTD, context) : at::linear(x_BTD.to(compute), embed->weight.to(compute));
+  return head ? head(x_BTD, context)
+              : at::linear(x_BTD.to(compute), context.cast(embed->weight, compute));
 }
 
 std::vector<NamedLinear> linear_layers(DecoderLM& model) { return named_linears(*model); }

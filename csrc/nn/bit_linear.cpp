@@ -31,7 +31,7 @@ at::Tensor BitLinearImpl::forward(const LinearInput& input_BTI, QuantContext& co
   }
   const at::Tensor x = context.activation(options.layer, input);
   const at::Tensor value = context.weight(options.layer, weight);
-  return at::linear(x.to(options.compute), value.to(options.compute),
+  return at::linear(x.to(options.compute), context.cast(value, options.compute),
                     bias.defined() ? std::optional(bias.to(options.compute)) : std::nullopt);
 }
 

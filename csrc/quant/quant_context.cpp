@@ -219,12 +219,26 @@ void QuantContext::backward_to_latents() {
   }
 }
 
+at::Tensor QuantContext::cast(const at::Tensor& parameter, at::ScalarType type) {
+  if (c10::GradMode::is_enabled() || parameter.scalar_type() == type) {
+    return parameter.to(type);
+  }
+  for (const Cast& kept : casts_) {
+    if (kept.parameter.is_same(parameter) && kept.value.scalar_type() == type) {
+      return kept.value;
+    }
+  }
+  casts_.push_back({parameter, parameter.to(type)});
+  return casts_.back().value;
+}
+
 void QuantContext::set_latent(int64_t layer, at::Tensor latent_OI) {
   latents_[static_cast<std::size_t>(layer)] = std::move(latent_OI);
 }
 
 void QuantContext::invalidate() {
   shared_ = {};
+  casts_.clear();
   for (Entry& entry : entries_) {
     entry = Entry{};
   }

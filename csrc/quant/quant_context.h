@@ -73,6 +73,10 @@ class QuantContext {
   // quantized() reads.
   void set_latent(int64_t layer, at::Tensor latent_OI);
 
+  // A parameter in a product's type. Without gradients it is converted once and kept until
+  // invalidate(): generation would otherwise convert a head for every token.
+  at::Tensor cast(const at::Tensor& parameter, at::ScalarType type);
+
   // mean|w| of a latent that whoever wrote it already knows, or nothing; it must be the statistic
   // of ops::quantize_absmean to the bit (AdamW::absmean_of). Spares one read of the weight.
   using KnownAbsmean = std::function<std::optional<float>(const at::Tensor&)>;
@@ -115,8 +119,13 @@ class QuantContext {
   at::Tensor leaf_of(Entry& entry, const at::Tensor& value);
   void record_health(int64_t layer, const LinearInput& input, const at::Tensor& output);
 
+  struct Cast {
+    at::Tensor parameter, value;
+  };
+
   QuantPlan plan_;
   ProductOptions products_;
+  std::vector<Cast> casts_;
   KnownAbsmean known_absmean_;
   int64_t draws_ = 0;  // integer products since begin_step: a key for each
   StepState state_;

@@ -153,5 +153,19 @@ TEST_CASE("the health of an input counts ends and zeros, and is recorded only wh
   CHECK(health.zero_share == 0.25);
 }
 
+TEST_CASE("without gradients a parameter is converted once until it changes", "[quant]") {
+  QuantContext context(plan({LinearSpec{}}));
+  const at::Tensor weight = normal({8, 16}, 1).requires_grad_();
+  CHECK(context.cast(weight, at::kFloat).is_same(weight));
+  CHECK(context.cast(weight, at::kBFloat16).requires_grad());
+  const c10::NoGradGuard no_grad;
+  const at::Tensor first = context.cast(weight, at::kBFloat16);
+  CHECK(context.cast(weight, at::kBFloat16).is_same(first));
+  CHECK(same_bits(first, weight.detach().to(at::kBFloat16)));
+  weight.detach().mul_(2);
+  context.invalidate();
+  CHECK(same_bits(context.cast(weight, at::kBFloat16), weight.detach().to(at::kBFloat16)));
+}
+
 }  // namespace
 }  // namespace setun
