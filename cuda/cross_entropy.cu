@@ -36,21 +36,8 @@ __device__ __forceinline__ float row_maximum(const T* z, int columns, float* par
 
 template <class T>
 __device__ __forceinline__ float row_exp_sum(const T* z, int columns, float largest, float* parts) {
-  const int blocks = (columns + kSumBlock - 1) / kSumBlock;
-  for (int block = warp_id(); block < blocks; block += kClassWarps) {
-    const int start = block * kSumBlock;
-    const float sum = warp_sum(min(kSumBlock, columns - start),
-                               [&](int i) { return exact_exp(to_float(z[start + i]) - largest); });
-    if (lane_id() == 0) {
-      parts[block] = sum;
-    }
-  }
-  __syncthreads();
-  float total = 0;
-  for (int block = 0; block < blocks; ++block) {
-    total += parts[block];
-  }
-  return total;
+  return sum_of_blocks<kClassWarps>(columns, parts,
+                                    [&](int i) { return exact_exp(to_float(z[i]) - largest); });
 }
 
 template <class T>

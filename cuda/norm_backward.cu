@@ -12,22 +12,8 @@ constexpr int kGainRows = 64, kMaxNormBlocks = 32;
 // Sum of term(i) over a row, its blocks of 4096 added in order.
 template <class Term>
 __device__ __forceinline__ float ordered_sum(int columns, float* parts, const Term& term) {
-  const int blocks = (columns + kSumBlock - 1) / kSumBlock;
   __syncthreads();  // parts may still be read
-  for (int block = warp_id(); block < blocks; block += kBackwardWarps) {
-    const int start = block * kSumBlock;
-    const float sum =
-        warp_sum(min(kSumBlock, columns - start), [&](int i) { return term(start + i); });
-    if (lane_id() == 0) {
-      parts[block] = sum;
-    }
-  }
-  __syncthreads();
-  float total = 0;
-  for (int block = 0; block < blocks; ++block) {
-    total += parts[block];
-  }
-  return total;
+  return sum_of_blocks<kBackwardWarps>(columns, parts, term);
 }
 
 __global__ void __launch_bounds__(kBackwardThreads) norm_backward_kernel(NormBackwardParams p) {

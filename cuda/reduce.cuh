@@ -48,6 +48,26 @@ __device__ __forceinline__ float warp_sum(int n, const Term& term) {
   return lanes_sum(sum);
 }
 
+// Sum of term(i), i < n, by a block of kWarps warps: blocks of kSumBlock elements, a warp each,
+// added in order; every thread gets it. parts [blocks] is shared memory that nobody reads any more.
+template <int kWarps, class Term>
+__device__ __forceinline__ float sum_of_blocks(int n, float* parts, const Term& term) {
+  const int blocks = (n + kSumBlock - 1) / kSumBlock;
+  for (int block = warp_id(); block < blocks; block += kWarps) {
+    const int start = block * kSumBlock;
+    const float sum = warp_sum(min(kSumBlock, n - start), [&](int i) { return term(start + i); });
+    if (lane_id() == 0) {
+      parts[block] = sum;
+    }
+  }
+  __syncthreads();
+  float total = 0;
+  for (int block = 0; block < blocks; ++block) {
+    total += parts[block];
+  }
+  return total;
+}
+
 // What a lane holds of a tree over n <= 32 leaves that splits by halves, the left one larger: the
 // leaf `first`, or nothing.
 struct Leaf {

@@ -15,7 +15,6 @@
 #include "base/files.h"
 
 namespace setun::bench {
-namespace {
 
 double seconds_of(const std::function<void()>& run) {
   const auto start = std::chrono::steady_clock::now();
@@ -27,8 +26,6 @@ Timing timing_of(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
 }
-
-}  // namespace
 
 ContestResult run_contest(const Contest& contest, int64_t repetitions) {
   std::vector<std::vector<double>> seconds(contest.arms.size());

@@ -26,6 +26,9 @@ struct Timing {
   double median = 0, least = 0, most = 0;  // seconds
 };
 
+Timing timing_of(std::vector<double> seconds);  // at least one
+double seconds_of(const std::function<void()>& run);
+
 struct ContestResult {
   std::string title, unit;
   std::vector<std::string> names;

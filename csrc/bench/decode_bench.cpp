@@ -1,19 +1,15 @@
 #include "bench/decode_bench.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/randint.h>
 
-#include <algorithm>
 #include <chrono>
-#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <vector>
 
-#include "base/cpu_features.h"
 #include "base/error.h"
+#include "bench/contest.h"
 #include "bench/op_profile.h"
 #include "eval/generate.h"
 #include "run/assemble.h"
@@ -27,9 +23,9 @@ struct Seconds {
   double prompt = 0, decode = 0;
 };
 
-class Arm {
+class DecodeArm {
  public:
-  Arm(std::string name, const RunConfig& config)
+  DecodeArm(std::string name, const RunConfig& config)
       : name_(std::move(name)), made_(run::assemble_model(config, run::planned_vocab(config))) {
     made_.context->begin_step({});
   }
@@ -62,29 +58,17 @@ class Arm {
   run::AssembledModel made_;
 };
 
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-void print(const std::vector<Arm>& arms, const DecodeOptions& options) {
-  std::cout << std::left << std::setw(38) << "arm" << std::right << std::setw(14) << "prompt tok/s"
-            << std::setw(8) << "ratio" << std::setw(14) << "decode tok/s" << std::setw(8) << "ratio"
-            << std::setw(12) << "ms a token" << std::setw(9) << "spread"
-            << "\n";
-  const double prompt0 = median_of(arms.front().prompt), decode0 = median_of(arms.front().decode);
-  for (const Arm& arm : arms) {
-    const double prompt = median_of(arm.prompt), decode = median_of(arm.decode);
-    const auto [low, high] = std::minmax_element(arm.decode.begin(), arm.decode.end());
-    const auto tokens = static_cast<double>(options.tokens);
-    std::cout << std::left << std::setw(38) << arm.name() << std::right << std::fixed
-              << std::setprecision(0) << std::setw(14)
-              << static_cast<double>(options.prompt) / prompt << std::setprecision(2)
-              << std::setw(8) << prompt0 / prompt << std::setprecision(0) << std::setw(14)
-              << tokens / decode << std::setprecision(2) << std::setw(8) << decode0 / decode
-              << std::setprecision(3) << std::setw(12) << 1e3 * decode / tokens
-              << std::setprecision(0) << std::setw(8) << 100 * (*high - *low) / decode << "%\n";
+// One contest of the arms' seconds, each for so many tokens.
+ContestResult result_of(const std::string& title, int64_t tokens,
+                        const std::vector<DecodeArm>& arms,
+                        std::vector<double> DecodeArm::*seconds) {
+  ContestResult result = {title, "tokens/s", {}, {}, {}};
+  for (const DecodeArm& arm : arms) {
+    result.names.push_back(arm.name());
+    result.timings.push_back(timing_of(arm.*seconds));
+    result.rates.push_back(static_cast<double>(tokens) / result.timings.back().median);
   }
+  return result;
 }
 
 }  // namespace
@@ -101,7 +85,7 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
   full.quant = {};
   full.run.compute = ComputeDtype::kFp32;
   simulated.run.products = Products::kSimulated;
-  std::vector<Arm> arms;
+  std::vector<DecodeArm> arms;
   arms.emplace_back("full precision, fp32", full);
   arms.emplace_back("this recipe, simulated products", simulated);
   arms.emplace_back("this recipe", config);
@@ -112,7 +96,7 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
     return;
   }
   for (int64_t i = 0; i <= options.repetitions; ++i) {  // the first round warms up
-    for (Arm& arm : arms) {
+    for (DecodeArm& arm : arms) {
       const Seconds seconds = arm.run(prompt_BT, options);
       if (i > 0) {
         arm.prompt.push_back(seconds.prompt);
@@ -120,12 +104,19 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
       }
     }
   }
-  std::cout << cpu_model_name() << ", " << at::get_num_threads() << " threads, Setun path "
-            << enum_name(cpu_path()) << ", ATen " << at::get_cpu_capability() << "; prompt "
-            << options.prompt << ", " << options.tokens << " tokens one by one, vocabulary "
-            << vocab << ", head in " << enum_name(config.run.compute) << "; " << options.repetitions
+  std::cout << machine_line() << "; prompt " << options.prompt << ", " << options.tokens
+            << " tokens one by one, vocabulary " << vocab << ", head in "
+            << enum_name(config.run.compute) << "; " << options.repetitions
             << " alternating repetitions\n";
-  print(arms, options);
+  const std::vector<ContestResult> results = {
+      result_of("prompt", options.prompt, arms, &DecodeArm::prompt),
+      result_of("generation", options.tokens, arms, &DecodeArm::decode)};
+  for (const ContestResult& result : results) {
+    print_contest(result);
+  }
+  if (!options.json.empty()) {
+    write_contests(options.json, results);
+  }
 }
 
 }  // namespace setun::bench

@@ -4,6 +4,8 @@
 // checkpoint is not a part.
 #pragma once
 
+#include <string>
+
 #include "config/run_config.h"
 
 namespace setun::bench {
@@ -13,6 +15,7 @@ struct DecodeOptions {
   int64_t prompt = 256;  // tokens of the prompt, one forward
   int64_t tokens = 64;   // generated one by one behind it
   bool profile = false;  // where the time of this recipe's prompt and tokens goes, by operator
+  std::string json;      // a file for the timings; empty: none
 };
 
 // Prints the table to standard output. Throws Error for a classifier, or when prompt and tokens

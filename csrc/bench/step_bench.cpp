@@ -1,22 +1,17 @@
 #include "bench/step_bench.h"
 
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/ops/randint.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <iomanip>
 #include <iostream>
 #include <memory>
 #include <vector>
 
-#include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "bench/contest.h"
@@ -42,11 +37,6 @@ at::Tensor random_tokens(const RunConfig& config, int64_t vocab) {
   return at::randint(vocab, {config.data.batch, config.data.context + 1}, at::kLong);
 }
 
-void set_precision(MatmulPrecision precision) {
-  at::globalContext().setFloat32MatmulPrecision(precision == MatmulPrecision::kMedium ? "medium"
-                                                                                      : "highest");
-}
-
 Step setun_arm(const RunConfig& config) {
   const int64_t vocab = run::planned_vocab(config);
   auto model = std::make_shared<run::AssembledModel>(run::assemble_model(config, vocab));
@@ -66,7 +56,7 @@ Step setun_arm(const RunConfig& config) {
   state.step = run::total_steps(config) - 1;
   projected->project(state);
   return [=] {
-    set_precision(config.run.matmul_precision);
+    run::set_matmul_precision(config.run.matmul_precision);
     model->context->begin_step(state);
     const int64_t length = config.data.context;
     const TokenLoss loss =
@@ -91,7 +81,7 @@ Step plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision 
   const auto optimizer = std::make_shared<PlainOptimizer>(model->parameters(), config.optim);
   const at::Tensor tokens = random_tokens(config, options.vocab_size);
   return [=]() mutable {
-    set_precision(precision);
+    run::set_matmul_precision(precision);
     const at::Tensor logits = model.ptr()->forward(tokens.narrow(1, 0, config.data.context));
     const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
     (loss.sum / static_cast<double>(loss.valid)).backward();
@@ -131,36 +121,20 @@ double peak_bytes(const Contestant& contestant, const RunOptions& options) {
   return peak;
 }
 
-double seconds_of(const Step& arm) {
-  const auto start = std::chrono::steady_clock::now();
-  arm();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-struct Row {
-  std::string name;
-  double median = 0, min = 0, max = 0, peak = 0;
-};
-
-Row row_of(const std::string& name, std::vector<double> seconds, double peak) {
-  std::sort(seconds.begin(), seconds.end());
-  return {name, seconds[seconds.size() / 2], seconds.front(), seconds.back(), peak};
-}
-
 // The faster of LibTorch's fp32 backends, which the ratios divide by, stands in the first two rows.
-void print_table(const std::vector<Row>& rows, int64_t tokens) {
-  const double baseline = std::min(rows[0].median, rows[1].median);
+void print_table(const ContestResult& result, const std::vector<double>& peaks) {
+  const double baseline = std::min(result.timings[0].median, result.timings[1].median);
   std::cout << std::left << std::setw(38) << "arm" << std::right << std::setw(10) << "median ms"
-            << std::setw(10) << "min" << std::setw(10) << "max" << std::setw(12) << "tokens/s"
+            << std::setw(10) << "min" << std::setw(10) << "max" << std::setw(12) << result.unit
             << std::setw(9) << "ratio" << std::setw(12) << "peak RSS"
             << "\n";
-  for (const Row& row : rows) {
-    std::cout << std::left << std::setw(38) << row.name << std::right << std::fixed
-              << std::setprecision(1) << std::setw(10) << 1e3 * row.median << std::setw(10)
-              << 1e3 * row.min << std::setw(10) << 1e3 * row.max << std::setw(12)
-              << std::setprecision(0) << static_cast<double>(tokens) / row.median << std::setw(9)
-              << std::setprecision(2) << row.median / baseline << std::setw(12)
-              << human_bytes(row.peak) << "\n";
+  for (std::size_t a = 0; a < result.names.size(); ++a) {
+    const Timing& time = result.timings[a];
+    std::cout << std::left << std::setw(38) << result.names[a] << std::right << std::fixed
+              << std::setprecision(1) << std::setw(10) << 1e3 * time.median << std::setw(10)
+              << 1e3 * time.least << std::setw(10) << 1e3 * time.most << std::setw(12)
+              << std::setprecision(0) << result.rates[a] << std::setw(9) << std::setprecision(2)
+              << time.median / baseline << std::setw(12) << human_bytes(peaks[a]) << "\n";
   }
 }
 
@@ -188,27 +162,33 @@ std::vector<Contestant> contestants_of(const RunConfig& config) {
   return contestants;
 }
 
+void check_decoder(const RunConfig& config) {
+  SETUN_CHECK(!config.model.classifies(), "setun bench step: model.kind is ",
+              enum_name(config.model.kind), "; only decoders are compared");
+}
+
 }  // namespace
 
 void profile_step(const RunConfig& config, int64_t repetitions) {
+  check_decoder(config);
   run::set_up_process(config.run);
   std::cout << machine_line() << ", " << enum_name(config.run.compute) << " compute\n";
   print_op_profile(setun_arm(config), repetitions, std::cout);
 }
 
 void serve_steps(const RunConfig& config) {
+  check_decoder(config);
   run::set_up_process(config.run);
-  const Step arm = setun_arm(config);
-  arm();
+  const Step step = setun_arm(config);
+  step();
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
-    std::cout << std::setprecision(6) << seconds_of(arm) << std::endl;
+    std::cout << std::setprecision(6) << seconds_of(step) << std::endl;
   }
 }
 
-void bench_step(const RunConfig& config, int64_t repetitions) {
-  SETUN_CHECK(!config.model.classifies(), "setun bench step: model.kind is ",
-              enum_name(config.model.kind), "; only decoders are compared");
+void bench_step(const RunConfig& config, const StepBenchOptions& options) {
+  check_decoder(config);
   check_plain(config.model);
   const std::vector<Contestant> contestants = contestants_of(config);
   std::vector<double> peaks;  // first, in children: the parent must not have started threads yet
@@ -216,28 +196,19 @@ void bench_step(const RunConfig& config, int64_t repetitions) {
     peaks.push_back(peak_bytes(contestant, config.run));
   }
   run::set_up_process(config.run);
-  std::vector<Step> arms;
-  for (const Contestant& contestant : contestants) {
-    arms.push_back(contestant.make());
-    arms.back()();  // warm-up
-  }
-  std::vector<std::vector<double>> seconds(arms.size());
-  for (int64_t i = 0; i < repetitions; ++i) {
-    for (std::size_t a = 0; a < arms.size(); ++a) {
-      seconds[a].push_back(seconds_of(arms[a]));
-    }
-  }
   const int64_t tokens = config.data.batch * config.data.context;
-  std::cout << cpu_model_name() << ", " << at::get_num_threads() << " threads, Setun path "
-            << enum_name(cpu_path()) << ", ATen " << at::get_cpu_capability() << ", "
-            << enum_name(config.run.compute) << " compute\n"
-            << tokens << " tokens a step, " << repetitions
-            << " alternating repetitions; ratios to the faster fp32 arm of plain LibTorch\n";
-  std::vector<Row> rows;
-  for (std::size_t a = 0; a < arms.size(); ++a) {
-    rows.push_back(row_of(contestants[a].name, seconds[a], peaks[a]));
+  Contest contest = {"training step of " + std::to_string(tokens) + " tokens", "tokens/s", {}};
+  for (const Contestant& contestant : contestants) {
+    contest.arms.push_back({contestant.name, contestant.make(), static_cast<double>(tokens)});
   }
-  print_table(rows, tokens);
+  const ContestResult result = run_contest(contest, options.repetitions);
+  std::cout << machine_line() << ", " << enum_name(config.run.compute) << " compute\n"
+            << tokens << " tokens a step, " << options.repetitions
+            << " alternating repetitions; ratios to the faster fp32 arm of plain LibTorch\n";
+  print_table(result, peaks);
+  if (!options.json.empty()) {
+    write_contests(options.json, {result});
+  }
 }
 
 }  // namespace setun::bench

@@ -3,13 +3,20 @@
 // of each arm in a process of its own.
 #pragma once
 
+#include <string>
+
 #include "config/run_config.h"
 
 namespace setun::bench {
 
+struct StepBenchOptions {
+  int64_t repetitions = 11;
+  std::string json;  // a file for the timings; empty: none
+};
+
 // Prints the table to standard output. Throws Error when the recipe has no plain LibTorch
 // counterpart.
-void bench_step(const RunConfig& config, int64_t repetitions);
+void bench_step(const RunConfig& config, const StepBenchOptions& options);
 
 // Prints where the time of the recipe's step goes, by operator, over this many steps.
 void profile_step(const RunConfig& config, int64_t repetitions);

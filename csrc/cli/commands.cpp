@@ -4,8 +4,6 @@
 
 #include "base/files.h"
 #include "base/text.h"
-#include "bench/decode_bench.h"
-#include "bench/step_bench.h"
 #include "run/run.h"
 #include "sweep/sweep.h"
 
@@ -97,14 +95,16 @@ void cmd_sweep(const Target& target, bool dry_run, bool table) {
 
 void cmd_inspect(const std::string& path) { run::inspect(path); }
 
-void cmd_bench_step(const Target& target, int64_t repetitions, const StepBenchFlags& flags) {
+void cmd_bench_step(const Target& target, const bench::StepBenchOptions& options,
+                    StepBenchMode mode) {
   const RunConfig config = load_checked(target).config;
-  if (flags.on_request) {
-    bench::serve_steps(config);
-  } else if (flags.profile) {
-    bench::profile_step(config, repetitions);
-  } else {
-    bench::bench_step(config, repetitions);
+  switch (mode) {
+    case StepBenchMode::kTable:
+      return bench::bench_step(config, options);
+    case StepBenchMode::kProfile:
+      return bench::profile_step(config, options.repetitions);
+    case StepBenchMode::kOnRequest:
+      return bench::serve_steps(config);
   }
 }
 

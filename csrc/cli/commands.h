@@ -8,6 +8,7 @@
 
 #include "bench/decode_bench.h"
 #include "bench/kernel_bench.h"
+#include "bench/step_bench.h"
 #include "config/config.h"
 
 namespace setun::cli {
@@ -32,11 +33,9 @@ void cmd_generate(const Target& target);
 void cmd_data(const Target& target);
 void cmd_sweep(const Target& target, bool dry_run, bool table);
 void cmd_inspect(const std::string& path);
-struct StepBenchFlags {
-  bool on_request = false;
-  bool profile = false;
-};
-void cmd_bench_step(const Target& target, int64_t repetitions, const StepBenchFlags& flags);
+enum class StepBenchMode { kTable, kProfile, kOnRequest };
+void cmd_bench_step(const Target& target, const bench::StepBenchOptions& options,
+                    StepBenchMode mode);
 void cmd_bench_decode(const Target& target, const bench::DecodeOptions& options);
 void cmd_bench_kernels(const bench::KernelBenchOptions& options);
 void cmd_config_print(const Target& target, bool full);

@@ -18,8 +18,9 @@ struct Arguments {
   bool verbose = false;
   bool dry_run = false;
   bool table = false;
-  int64_t repetitions = 11;
-  StepBenchFlags step_bench;
+  bench::StepBenchOptions step;
+  bool profile = false;
+  bool on_request = false;
   bench::DecodeOptions decode;
   bench::KernelBenchOptions kernels;
 };
@@ -45,14 +46,20 @@ void add_sweep(CLI::App& app, Arguments& arguments) {
 void add_bench_step(CLI::App& bench, Arguments& arguments) {
   CLI::App* step = add_verb(bench, arguments, "step",
                             "a training step against full precision and plain LibTorch");
-  step->add_option("--repetitions", arguments.repetitions, "alternating repetitions")
+  step->add_option("--repetitions", arguments.step.repetitions, "alternating repetitions")
       ->check(CLI::PositiveNumber);
-  step->add_flag("--profile", arguments.step_bench.profile,
-                 "where the time of the recipe's step goes, by operator");
-  step->add_flag("--on-request", arguments.step_bench.on_request,
-                 "one step of the recipe for every line of input; prints its seconds");
-  step->callback(
-      [&] { cmd_bench_step(arguments.target, arguments.repetitions, arguments.step_bench); });
+  step->add_option("--json", arguments.step.json, "file for the results");
+  CLI::Option* profile = step->add_flag("--profile", arguments.profile,
+                                        "where the time of the recipe's step goes, by operator");
+  step->add_flag("--on-request", arguments.on_request,
+                 "one step of the recipe for every line of input; prints its seconds")
+      ->excludes(profile);
+  step->callback([&] {
+    cmd_bench_step(arguments.target, arguments.step,
+                   arguments.profile      ? StepBenchMode::kProfile
+                   : arguments.on_request ? StepBenchMode::kOnRequest
+                                          : StepBenchMode::kTable);
+  });
 }
 
 void add_bench_decode(CLI::App& bench, Arguments& arguments) {
@@ -64,6 +71,7 @@ void add_bench_decode(CLI::App& bench, Arguments& arguments) {
       ->check(CLI::PositiveNumber);
   decode->add_option("--tokens", arguments.decode.tokens, "tokens generated behind it")
       ->check(CLI::PositiveNumber);
+  decode->add_option("--json", arguments.decode.json, "file for the results");
   decode->add_flag("--profile", arguments.decode.profile, "where the time goes, by operator");
   decode->callback([&] { cmd_bench_decode(arguments.target, arguments.decode); });
 }

@@ -143,10 +143,9 @@ const at::Tensor& QuantContext::normed(SharedInput& shared) {
   return shared.normed;
 }
 
-void QuantContext::record_health(int64_t layer, const LinearInput& input,
-                                 const at::Tensor& output) {
+void QuantContext::record_health(int64_t layer, const at::Tensor& output) {
   const c10::NoGradGuard no_grad;
-  const at::Tensor x = shared_.normed.defined() ? shared_.normed : input.normed();
+  const at::Tensor x = shared_.normed.defined() ? shared_.normed : shared_.input->normed();
   input_health_[static_cast<std::size_t>(layer)] = input_health(x, output, *spec(layer).now);
 }
 
@@ -172,7 +171,7 @@ at::Tensor QuantContext::activation(int64_t layer, const LinearInput& input) {
     shared.ramping = ramping;
   }
   if (collect_input_health_) {
-    record_health(layer, input, shared.output);
+    record_health(layer, shared.output);
   }
   return shared.output;
 }
@@ -190,7 +189,7 @@ IntegerOperands QuantContext::integer_operands(int64_t layer, const LinearInput&
   if (collect_input_health_) {
     const at::Tensor& codes = shared.integer->rows.codes;
     const bool packed = codes.scalar_type() == at::kByte;
-    record_health(layer, input, packed ? ops::unpack_int4(codes, input.x.size(-1)) : codes);
+    record_health(layer, packed ? ops::unpack_int4(codes, input.x.size(-1)) : codes);
   }
   Entry& entry = prepare(layer, latent_OI);
   const bool gradients = c10::GradMode::is_enabled() && latent_OI.requires_grad();
@@ -199,7 +198,7 @@ IntegerOperands QuantContext::integer_operands(int64_t layer, const LinearInput&
           .leaf = gradients ? leaf_of(entry, entry.latent) : at::Tensor(),
           .compute = compute,
           .gradient = products_.input_gradient,
-          .draws_key = draws_key(state_, layer) + static_cast<uint64_t>(draws_++)};
+          .draws_key = random_bits(draws_key(state_, layer), draws_++)};
 }
 
 void QuantContext::backward_to_latents() {

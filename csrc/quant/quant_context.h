@@ -117,7 +117,7 @@ class QuantContext {
   const at::Tensor& normed(SharedInput& shared);
   Entry& prepare(int64_t layer, const at::Tensor& latent_OI);
   at::Tensor leaf_of(Entry& entry, const at::Tensor& value);
-  void record_health(int64_t layer, const LinearInput& input, const at::Tensor& output);
+  void record_health(int64_t layer, const at::Tensor& output);  // of the shared input
 
   struct Cast {
     at::Tensor parameter, value;
@@ -127,7 +127,7 @@ class QuantContext {
   ProductOptions products_;
   std::vector<Cast> casts_;
   KnownAbsmean known_absmean_;
-  int64_t draws_ = 0;  // integer products since begin_step: a key for each
+  uint64_t draws_ = 0;  // integer products since begin_step: a key for each
   StepState state_;
   SharedInput shared_;
   std::vector<Entry> entries_;

@@ -97,12 +97,16 @@ void keep_freed_memory() {
 
 }  // namespace
 
+void set_matmul_precision(MatmulPrecision precision) {
+  at::globalContext().setFloat32MatmulPrecision(precision == MatmulPrecision::kMedium ? "medium"
+                                                                                      : "highest");
+}
+
 void set_up_process(const RunOptions& options) {
   check_device(options.device);
   const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
   at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : cores));
-  at::globalContext().setFloat32MatmulPrecision(
-      options.matmul_precision == MatmulPrecision::kMedium ? "medium" : "highest");
+  set_matmul_precision(options.matmul_precision);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   // Its companion fills every new tensor with NaN: a pass over memory for each at::empty.
   at::globalContext().setDeterministicFillUninitializedMemory(false);

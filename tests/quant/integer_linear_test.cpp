@@ -167,6 +167,23 @@ TEST_CASE("no tokens give an empty output and zero gradients", "[quant]") {
   CHECK(linear->weight.grad().count_nonzero().item<int64_t>() == 0);
 }
 
+TEST_CASE("a frozen weight still passes the gradient on to its input", "[quant]") {
+  at::Tensor gradients[2];
+  for (const Products products : {Products::kInteger, Products::kSimulated}) {
+    QuantContext context = context_of(b158(), {.products = products});
+    BitLinear linear(BitLinearOptions{.in_features = kIn, .out_features = kOut});
+    linear->weight.detach().copy_(normal({kOut, kIn}, 1));
+    linear->weight.requires_grad_(false);
+    const at::Tensor x = normal({6, kIn}, 2).requires_grad_();
+    linear(x, context).backward(normal({6, kOut}, 3));
+    context.backward_to_latents();
+    CHECK_FALSE(linear->weight.grad().defined());
+    REQUIRE(x.grad().defined());
+    gradients[products == Products::kInteger ? 0 : 1] = x.grad();
+  }
+  check_close(gradients[0], gradients[1], 2e-6);
+}
+
 TEST_CASE("micro-batches share the packed weight, and their gradients gather in the latent",
           "[quant]") {
   QuantContext context = context_of(b158(), {});

@@ -1,12 +1,12 @@
 // The derivative of gated_activation in gate and up, both from one pass over the saved pair
 // (formulas in ops/cpu/gated_impl.h). A composition of stock operators would keep act(gate) too, a
 // third tensor of the widest activation of the block. No second derivative.
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <tuple>
 
+#include "ops/dispatch.h"
 #include "ops/step_checks.h"
 #include "ops/step_ops.h"
 
@@ -15,11 +15,9 @@ namespace {
 
 std::tuple<at::Tensor, at::Tensor> call_backward(const at::Tensor& grad, const at::Tensor& gate,
                                                  const at::Tensor& up, GatedKind kind) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("setun::gated_activation_backward", "")
-          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&,
-                                                    const at::Tensor&, c10::string_view)>();
+  static const auto op = find_operator<std::tuple<at::Tensor, at::Tensor>(
+      const at::Tensor&, const at::Tensor&, const at::Tensor&, c10::string_view)>(
+      "setun::gated_activation_backward");
   return op.call(grad, gate, up, enum_name(kind));
 }
 

@@ -1,28 +1,27 @@
 // The derivative of layer_norm in x, by hand (formula in ops/cpu/norm_impl.h). No second
 // derivative.
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <tuple>
+
+#include "ops/dispatch.h"
 
 namespace setun::ops {
 namespace {
 
 std::tuple<at::Tensor, at::Tensor> call_forward(const at::Tensor& x, double eps) {
   static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("setun::layer_norm_forward", "")
-          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, double)>();
+      find_operator<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, double)>(
+          "setun::layer_norm_forward");
   return op.call(x, eps);
 }
 
 at::Tensor call_backward(const at::Tensor& grad, const at::Tensor& y, const at::Tensor& factor,
                          at::ScalarType type) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("setun::layer_norm_backward", "")
-                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&,
-                                               const at::Tensor&, at::ScalarType)>();
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                               at::ScalarType)>("setun::layer_norm_backward");
   return op.call(grad, y, factor, type);
 }
 

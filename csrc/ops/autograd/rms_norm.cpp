@@ -1,10 +1,12 @@
 // The derivative of rms_norm in x and gain, by hand (formula in ops/cpu/norm_impl.h). No second
 // derivative.
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <tuple>
+
+#include "ops/dispatch.h"
+#include "ops/ops.h"
 
 namespace setun::ops {
 namespace {
@@ -13,22 +15,9 @@ using OptionalTensor = std::optional<at::Tensor>;
 
 std::tuple<at::Tensor, at::Tensor> call_forward(const at::Tensor& x, const OptionalTensor& gain,
                                                 double eps) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("setun::rms_norm_forward", "")
-                             .typed<std::tuple<at::Tensor, at::Tensor>(
-                                 const at::Tensor&, const OptionalTensor&, double)>();
+  static const auto op = find_operator<std::tuple<at::Tensor, at::Tensor>(
+      const at::Tensor&, const OptionalTensor&, double)>("setun::rms_norm_forward");
   return op.call(x, gain, eps);
-}
-
-std::tuple<at::Tensor, at::Tensor> call_backward(const at::Tensor& grad, const at::Tensor& x,
-                                                 const OptionalTensor& gain,
-                                                 const at::Tensor& factor) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("setun::rms_norm_backward", "")
-          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&,
-                                                    const OptionalTensor&, const at::Tensor&)>();
-  return op.call(grad, x, gain, factor);
 }
 
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
@@ -43,9 +32,8 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
                                                  torch::autograd::variable_list upstream) {
     const auto saved = ctx->get_saved_variables();
-    const OptionalTensor gain = saved[1].defined() ? OptionalTensor(saved[1]) : std::nullopt;
-    auto [grad_x, grad_gain] = call_backward(upstream[0], saved[0], gain, saved[2]);
-    return {grad_x, gain ? grad_gain : at::Tensor(), at::Tensor()};
+    const RmsNormGradient grad = rms_norm_backward(upstream[0], saved[0], saved[1], saved[2]);
+    return {grad.x, saved[1].defined() ? grad.gain : at::Tensor(), at::Tensor()};
   }
 };
 

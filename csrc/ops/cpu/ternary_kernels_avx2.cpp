@@ -4,8 +4,7 @@
 // Loops over sums are unrolled by pragma: g++ keeps the sums in registers only then.
 #include <immintrin.h>
 
-#include "ops/cpu/ternary_epilogue_impl.h"
-#include "ops/cpu/ternary_tiles_impl.h"
+#include "ops/cpu/ternary_table_impl.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -163,39 +162,20 @@ void panel_rows(const int8_t* a, int64_t stride, const uint8_t* tile, int64_t qu
   }
 }
 
-template <int R = kRows>
 void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int32_t* sums) {
   const int64_t quads = count * kTileQuads;
-  int64_t row = 0;
-  for (; row + R <= a.count; row += R) {
+  by_rows<kRows>(a, sums, [=, &a](auto rows, const int8_t* first, int32_t* sum) {
     for (int64_t t = 0; t < kPanelTiles; ++t) {
-      panel_rows<R>(a.data + row * a.stride, a.stride, panel + t * quads * kTileBytes, quads,
-                    sums + row * kPanelRows + t * kTile);
+      panel_rows<rows>(first, a.stride, panel + t * quads * kTileBytes, quads, sum + t * kTile);
     }
-  }
-  if constexpr (R > 1) {
-    if (row < a.count) {
-      panel_dot<R - 1>({a.data + row * a.stride, a.stride, a.count - row}, panel, count,
-                       sums + row * kPanelRows);
-    }
-  }
+  });
 }
 
 }  // namespace
 
 const TernaryKernels& ternary_kernels_avx2() {
-  static const TernaryKernels kernels = {
-      .path = CpuPath::kAvx2,
-      .pack_tiles = pack_tiles,
-      .unpack_tiles = unpack_tiles,
-      .transpose_tile = transpose_tile,
-      .tile_dot = tile_dot,
-      .unpack_panel = unpack_panel,
-      .panel_dot = panel_dot<>,
-      .finish_rows = finish_rows,
-      .add_group = add_group,
-      .finish_groups = finish_groups,
-  };
+  static const TernaryKernels kernels =
+      with_products(CpuPath::kAvx2, tile_dot, unpack_panel, panel_dot);
   return kernels;
 }
 

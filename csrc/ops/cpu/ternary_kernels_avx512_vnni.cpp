@@ -4,8 +4,7 @@
 // exactly.
 #include <immintrin.h>
 
-#include "ops/cpu/ternary_epilogue_impl.h"
-#include "ops/cpu/ternary_tiles_impl.h"
+#include "ops/cpu/ternary_table_impl.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -136,36 +135,17 @@ void panel_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int64_t q
   }
 }
 
-template <int R = kRows>
 void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int32_t* sums) {
-  int64_t row = 0;
-  for (; row + R <= a.count; row += R) {
-    panel_rows<R>(a.data + row * a.stride, a.stride, panel, count * kTileQuads,
-                  sums + row * kPanelRows);
-  }
-  if constexpr (R > 1) {
-    if (row < a.count) {
-      panel_dot<R - 1>({a.data + row * a.stride, a.stride, a.count - row}, panel, count,
-                       sums + row * kPanelRows);
-    }
-  }
+  by_rows<kRows>(a, sums, [=, &a](auto rows, const int8_t* first, int32_t* sum) {
+    panel_rows<rows>(first, a.stride, panel, count * kTileQuads, sum);
+  });
 }
 
 }  // namespace
 
 const TernaryKernels& ternary_kernels_avx512_vnni() {
-  static const TernaryKernels kernels = {
-      .path = CpuPath::kAvx512Vnni,
-      .pack_tiles = pack_tiles,
-      .unpack_tiles = unpack_tiles,
-      .transpose_tile = transpose_tile,
-      .tile_dot = tile_dot,
-      .unpack_panel = unpack_panel,
-      .panel_dot = panel_dot<>,
-      .finish_rows = finish_rows,
-      .add_group = add_group,
-      .finish_groups = finish_groups,
-  };
+  static const TernaryKernels kernels =
+      with_products(CpuPath::kAvx512Vnni, tile_dot, unpack_panel, panel_dot);
   return kernels;
 }
 

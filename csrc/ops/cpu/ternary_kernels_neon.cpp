@@ -4,8 +4,7 @@
 // AArch64 with the dot product extension (FEAT_DotProd).
 #include <arm_neon.h>
 
-#include "ops/cpu/ternary_epilogue_impl.h"
-#include "ops/cpu/ternary_tiles_impl.h"
+#include "ops/cpu/ternary_table_impl.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -125,18 +124,8 @@ void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int
 }  // namespace
 
 const TernaryKernels& ternary_kernels_neon() {
-  static const TernaryKernels kernels = {
-      .path = CpuPath::kNeonDot,
-      .pack_tiles = pack_tiles,
-      .unpack_tiles = unpack_tiles,
-      .transpose_tile = transpose_tile,
-      .tile_dot = tile_dot,
-      .unpack_panel = unpack_panel,
-      .panel_dot = panel_dot,
-      .finish_rows = finish_rows,
-      .add_group = add_group,
-      .finish_groups = finish_groups,
-  };
+  static const TernaryKernels kernels =
+      with_products(CpuPath::kNeonDot, tile_dot, unpack_panel, panel_dot);
   return kernels;
 }
 

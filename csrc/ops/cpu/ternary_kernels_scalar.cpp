@@ -1,6 +1,5 @@
 // Ternary products in plain loops, for processors without a faster path.
-#include "ops/cpu/ternary_epilogue_impl.h"
-#include "ops/cpu/ternary_tiles_impl.h"
+#include "ops/cpu/ternary_table_impl.h"
 
 namespace setun::ops::cpu {
 namespace {
@@ -46,18 +45,8 @@ void panel_dot(const ActivationRows& a, const uint8_t* panel, int64_t count, int
 }  // namespace
 
 const TernaryKernels& ternary_kernels_scalar() {
-  static const TernaryKernels kernels = {
-      .path = CpuPath::kScalar,
-      .pack_tiles = pack_tiles,
-      .unpack_tiles = unpack_tiles,
-      .transpose_tile = transpose_tile,
-      .tile_dot = tile_dot,
-      .unpack_panel = unpack_panel,
-      .panel_dot = panel_dot,
-      .finish_rows = finish_rows,
-      .add_group = add_group,
-      .finish_groups = finish_groups,
-  };
+  static const TernaryKernels kernels =
+      with_products(CpuPath::kScalar, tile_dot, unpack_panel, panel_dot);
   return kernels;
 }
 

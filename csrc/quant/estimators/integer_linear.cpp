@@ -12,6 +12,7 @@
 namespace setun {
 namespace {
 
+using OptionalTensor = std::optional<at::Tensor>;  // a Function takes no undefined tensor
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -53,12 +54,12 @@ at::Tensor int8_input_gradient(const at::Tensor& dy_MO, const ops::PackedTernary
 }
 
 struct IntegerLinear : torch::autograd::Function<IntegerLinear> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& edge, const at::Tensor& leaf,
-                            const IntegerOperands& o) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& edge,
+                            const OptionalTensor& leaf, const IntegerOperands& o) {
     static_cast<void>(edge);
-    static_cast<void>(leaf);
     ctx->save_for_backward({o.input.rows.codes, o.input.rows.scale, o.weight.packed.packed,
                             o.weight.transposed.packed, o.weight.scale});
+    ctx->saved_data["learned"] = leaf.has_value();
     ctx->saved_data["rows"] = o.weight.packed.rows;
     ctx->saved_data["columns"] = o.weight.packed.columns;
     ctx->saved_data["compute"] = static_cast<int64_t>(o.compute);
@@ -95,7 +96,7 @@ struct IntegerLinear : torch::autograd::Function<IntegerLinear> {
       sizes.back() = columns;
       dx = input_gradient(ctx, saved, dy_MO).view(sizes);
     }
-    if (ctx->needs_input_grad(1)) {
+    if (ctx->saved_data["learned"].toBool()) {
       const at::Tensor x_MI = input_operand(saved[0], saved[1], columns, compute);
       dw = at::mm(dy_MO.t(), x_MI).to(at::kFloat);
     }
@@ -106,10 +107,12 @@ struct IntegerLinear : torch::autograd::Function<IntegerLinear> {
 }  // namespace
 
 at::Tensor integer_linear(const IntegerOperands& operands) {
-  if (!c10::GradMode::is_enabled() || !operands.leaf.defined()) {
+  if (!c10::GradMode::is_enabled()) {
     return multiply(operands);
   }
-  return IntegerLinear::apply(operands.input.edge, operands.leaf, operands);
+  const OptionalTensor leaf =
+      operands.leaf.defined() ? OptionalTensor(operands.leaf) : std::nullopt;
+  return IntegerLinear::apply(operands.input.edge, leaf, operands);
 }
 
 }  // namespace setun

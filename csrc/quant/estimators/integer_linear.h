@@ -14,7 +14,7 @@ namespace setun {
 struct IntegerOperands {
   IntegerInput input;
   IntegerWeight weight;
-  at::Tensor leaf;  // takes dW: [O, I] fp32 with requires_grad, or undefined without gradients
+  at::Tensor leaf;  // takes dW: [O, I] fp32 with requires_grad; undefined: no dW (a frozen weight)
   at::ScalarType compute = at::kFloat;  // of y, dX and the products of backward
   InputGradient gradient = InputGradient::kExact;
   uint64_t draws_key = 0;  // of int8_stochastic

@@ -1,0 +1,109 @@
+// `setun bench step` and `decode` in the real program: every arm takes part, the JSON holds what
+// was printed, steps come on request, and what cannot be compared is refused before anything is
+// built.
+#include <sys/wait.h>
+
+#include <nlohmann/json.hpp>
+
+#include "train/process.h"
+
+namespace setun {
+namespace {
+
+using Catch::Matchers::Contains;
+using test::Ended;
+using test::Process;
+
+const std::vector<std::string> kTiny = {
+    "recipes/quickstart.yaml", "model.hidden=64", "model.ffn=64",
+    "data.context=16",         "data.batch=2",    "run.threads=1",
+    "model.max_context=128",   "run.steps=10"};
+
+Ended bench(std::vector<std::string> arguments, const std::vector<std::string>& options) {
+  arguments.insert(arguments.begin(), "bench");
+  arguments.insert(arguments.end(), kTiny.begin(), kTiny.end());
+  arguments[2] = std::string(SETUN_SOURCE_DIR "/") + arguments[2];
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  return Process(arguments).wait();
+}
+
+std::vector<std::string> arm_names(const nlohmann::json& contest) {
+  std::vector<std::string> names;
+  for (const auto& arm : contest.at("arms")) {
+    CHECK(arm.at("median_ms").get<double>() > 0);
+    names.push_back(arm.at("name"));
+  }
+  return names;
+}
+
+TEST_CASE("bench step times every arm, in bf16 one more, and writes them as JSON", "[process]") {
+  const test::TempDir folder;
+  for (const std::string compute : {"fp32", "bf16"}) {
+    INFO(compute);
+    const Ended ended = bench({"step"}, {"run.compute=" + compute, "--repetitions", "2", "--json",
+                                         (folder / "step.json").string()});
+    INFO(ended.err);
+    REQUIRE(ended.exit_code == 0);
+    const auto json = nlohmann::json::parse(test::read_text(folder / "step.json"));
+    const std::vector<std::string> names = arm_names(json.at("contests").at(0));
+    CHECK(names.size() == (compute == "bf16" ? 7 : 6));
+    for (const std::string& name : names) {
+      CHECK_THAT(ended.out, Contains(name));
+    }
+  }
+}
+
+TEST_CASE("bench step tells where the time goes, the integer product among it", "[process]") {
+  const Ended ended = bench({"step"}, {"--profile", "--repetitions", "1"});
+  REQUIRE(ended.exit_code == 0);
+  CHECK_THAT(ended.out, Contains("setun::ternary_linear") && Contains("aten::"));
+}
+
+TEST_CASE("bench step takes a step for every line of input", "[process]") {
+  const test::TempDir folder;
+  std::string command = "printf 'a\\nb\\n' | " SETUN_BINARY " bench step --on-request";
+  for (std::size_t i = 0; i < kTiny.size(); ++i) {
+    command += " " + (i == 0 ? std::string(SETUN_SOURCE_DIR "/") : "") + kTiny[i];
+  }
+  command += " >" + (folder / "out").string();
+  REQUIRE(WEXITSTATUS(std::system(command.c_str())) == 0);
+  std::istringstream out(test::read_text(folder / "out"));
+  std::string first;
+  double one = 0, two = 0, three = 0;
+  CHECK((out >> first >> one >> two));
+  CHECK_FALSE(out >> three);
+  CHECK(first == "ready");
+  CHECK((one > 0 && two > 0));
+}
+
+TEST_CASE("bench decode times prompt and tokens of three arms", "[process]") {
+  const test::TempDir folder;
+  const Ended ended = bench({"decode"}, {"--repetitions", "1", "--prompt", "8", "--tokens", "4",
+                                         "--json", (folder / "decode.json").string()});
+  INFO(ended.err);
+  REQUIRE(ended.exit_code == 0);
+  const auto json = nlohmann::json::parse(test::read_text(folder / "decode.json"));
+  REQUIRE(json.at("contests").size() == 2);
+  for (const auto& contest : json.at("contests")) {
+    CHECK(arm_names(contest).size() == 3);
+  }
+  const Ended long_one = bench({"decode"}, {"--prompt", "125"});
+  CHECK(long_one.exit_code == 2);
+  CHECK_THAT(long_one.err, Contains("exceed model.max_context = 128"));
+}
+
+TEST_CASE("every form of bench refuses a classifier", "[process]") {
+  const std::string xor_recipe = SETUN_SOURCE_DIR "/recipes/classify/xor.yaml";
+  for (const std::vector<std::string>& form : std::vector<std::vector<std::string>>{
+           {"step"}, {"step", "--profile"}, {"step", "--on-request"}, {"decode"}}) {
+    std::vector<std::string> arguments = {"bench"};
+    arguments.insert(arguments.end(), form.begin(), form.end());
+    arguments.push_back(xor_recipe);
+    const Ended ended = Process(arguments).wait();
+    CHECK(ended.exit_code == 2);
+    CHECK_THAT(ended.err, Contains("model.kind is mlp"));
+  }
+}
+
+}  // namespace
+}  // namespace setun
