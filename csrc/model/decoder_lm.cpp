@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cummax.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -138,7 +139,9 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
 
   const bool recompute = forward_options.recompute_blocks && c10::GradMode::is_enabled();
   std::vector<BlockOutput> mixtures;
-  at::Tensor x_BTD = embed(tokens_BT);
+  // A tied table's dense gradient comes from the head; the tokens' rows are added to it.
+  at::Tensor x_BTD = at::embedding(embed->weight, tokens_BT, /*padding_idx=*/-1,
+                                   /*scale_grad_by_freq=*/false, /*sparse=*/!head);
   for (const auto& module : *blocks) {
     const DecoderBlock block(std::dynamic_pointer_cast<DecoderBlockImpl>(module));
     BlockOutput out = run_block(block, x_BTD, context, inputs, recompute);
@@ -147,6 +150,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
       mixtures.push_back(std::move(out));
     }
   }
+  context.release_input();
   if (forward_options.routers != nullptr) {
     report_routers(mixtures, *forward_options.routers);
   }

@@ -21,7 +21,10 @@ BitLinearImpl::BitLinearImpl(BitLinearOptions options_in) : options(options_in) 
 at::Tensor BitLinearImpl::forward(const LinearInput& input_BTI, QuantContext& context) {
   SETUN_ASSERT(input_BTI.x.size(-1) == options.in_features, "layer ", options.layer, ": input ",
                input_BTI.x.sizes(), " for a weight ", weight.sizes());
-  const LinearInput input = norm ? behind(norm, input_BTI.normed()) : input_BTI;
+  LinearInput input = norm ? behind(norm, input_BTI.normed()) : input_BTI;
+  if (!input_BTI.norm) {
+    input.source = input_BTI.source;
+  }
   // Quantizers compute in fp32 whatever the product's dtype is, so bf16 compute gives the same
   // codes.
   if (context.integer(options.layer)) {

@@ -52,6 +52,10 @@ class QuantContext {
   // Consecutive layers with the same input and spec (q, k, v; gate, up) share one result.
   at::Tensor activation(int64_t layer, const LinearInput& input);
 
+  // Lets go of the last input, which only a layer that follows could share: to be called behind a
+  // model's last layer, since the loss comes when most is in memory.
+  void release_input() { shared_ = {}; }
+
   // Whether the layer's product is one of integer codes now: its spec has them, no ramp is running
   // and the products are not simulated. Then integer_operands stands in for weight and activation.
   bool integer(int64_t layer) const;
