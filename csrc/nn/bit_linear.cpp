@@ -25,8 +25,13 @@ at::Tensor BitLinearImpl::forward(const LinearInput& input_BTI, QuantContext& co
   if (!input_BTI.norm) {
     input.source = input_BTI.source;
   }
-  // Quantizers compute in fp32 whatever the product's dtype is, so bf16 compute gives the same
-  // codes.
+  const at::Tensor y_BTO = product(input, context);
+  context.product_done(options.layer, input.x, y_BTO);
+  return y_BTO;
+}
+
+// Quantizers compute in fp32 whatever the product's dtype is, so bf16 compute gives the same codes.
+at::Tensor BitLinearImpl::product(const LinearInput& input, QuantContext& context) {
   if (context.integer(options.layer)) {
     const at::Tensor y_BTO =
         integer_linear(context.integer_operands(options.layer, input, weight, options.compute));
