@@ -16,15 +16,22 @@ enum class Kernel {
   kQuantizePack,    // quantize_pack_absmean, quantize_pack_scaled
   kQuantizeRows,    // quantize_absmax_rows, quantize_gradient_rows
   kNormQuantize,    // rms_norm_quantize
+  kFewRowsLinear,
+  kInt8Linear,
+  kCachedAttention,
 };
 
 template <>
 struct EnumNames<Kernel> {
-  static constexpr auto table = enum_table<Kernel>({{Kernel::kTernaryFewRows, "ternary_few_rows"},
-                                                    {Kernel::kTernaryPanels, "ternary_panels"},
-                                                    {Kernel::kQuantizePack, "quantize_pack"},
-                                                    {Kernel::kQuantizeRows, "quantize_rows"},
-                                                    {Kernel::kNormQuantize, "norm_quantize"}});
+  static constexpr auto table =
+      enum_table<Kernel>({{Kernel::kTernaryFewRows, "ternary_few_rows"},
+                          {Kernel::kTernaryPanels, "ternary_panels"},
+                          {Kernel::kQuantizePack, "quantize_pack"},
+                          {Kernel::kQuantizeRows, "quantize_rows"},
+                          {Kernel::kNormQuantize, "norm_quantize"},
+                          {Kernel::kFewRowsLinear, "few_rows_linear"},
+                          {Kernel::kInt8Linear, "int8_linear"},
+                          {Kernel::kCachedAttention, "cached_attention"}});
 };
 
 namespace ops {

@@ -77,3 +77,14 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def("cross_entropy_rows_(Tensor(a!) logits, Tensor targets) -> Tensor");
   m.def("rope(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
 }
+
+// Generation: few rows, one token.
+TORCH_LIBRARY_FRAGMENT(setun, m) {
+  m.def("few_rows_linear(Tensor x, Tensor weight, ScalarType dtype) -> Tensor");
+  m.def(
+      "int8_linear(Tensor codes, Tensor scale, Tensor w_codes, Tensor w_scale, Tensor w_row_sums, "
+      "ScalarType dtype) -> Tensor");
+  m.def(
+      "cached_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, int "
+      "length) -> Tensor");
+}

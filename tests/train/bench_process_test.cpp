@@ -76,7 +76,7 @@ TEST_CASE("bench step takes a step for every line of input", "[process]") {
   CHECK((one > 0 && two > 0));
 }
 
-TEST_CASE("bench decode times prompt and tokens of three arms", "[process]") {
+TEST_CASE("bench decode times prompt and tokens of every arm", "[process]") {
   const test::TempDir folder;
   const Ended ended = bench({"decode"}, {"--repetitions", "1", "--prompt", "8", "--tokens", "4",
                                          "--json", (folder / "decode.json").string()});
@@ -85,7 +85,7 @@ TEST_CASE("bench decode times prompt and tokens of three arms", "[process]") {
   const auto json = nlohmann::json::parse(test::read_text(folder / "decode.json"));
   REQUIRE(json.at("contests").size() == 2);
   for (const auto& contest : json.at("contests")) {
-    CHECK(arm_names(contest).size() == 3);
+    CHECK(arm_names(contest).size() == 5);
   }
   const Ended long_one = bench({"decode"}, {"--prompt", "125"});
   CHECK(long_one.exit_code == 2);
