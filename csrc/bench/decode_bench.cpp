@@ -66,6 +66,15 @@ class DecodeArm {
   run::AssembledModel made_;
 };
 
+void serve(DecodeArm& arm, const at::Tensor& prompt_BT, const DecodeOptions& options) {
+  arm.run(prompt_BT, options);
+  std::cout << "ready" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+    const Seconds seconds = arm.run(prompt_BT, options);
+    std::cout << seconds.prompt << " " << seconds.decode << std::endl;
+  }
+}
+
 // One contest of the arms' seconds, each for so many tokens.
 ContestResult result_of(const std::string& title, int64_t tokens,
                         const std::vector<DecodeArm>& arms,
@@ -113,10 +122,12 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
   run::set_up_process(config.run);
   const int64_t vocab = run::planned_vocab(config);
   const at::Tensor prompt_BT = at::randint(vocab, {1, options.prompt}, at::kLong);
-  if (options.profile) {
+  if (options.profile || options.on_request) {
     DecodeArm arm("this recipe", config);
-    print_op_profile([&] { arm.run(prompt_BT, options); }, options.repetitions, std::cout);
-    return;
+    if (options.on_request) {
+      return serve(arm, prompt_BT, options);
+    }
+    return print_op_profile([&] { arm.run(prompt_BT, options); }, options.repetitions, std::cout);
   }
   std::vector<DecodeArm> arms = make_arms(config);
   for (int64_t i = 0; i <= options.repetitions; ++i) {  // the first round warms up

@@ -72,7 +72,12 @@ void add_bench_decode(CLI::App& bench, Arguments& arguments) {
   decode->add_option("--tokens", arguments.decode.tokens, "tokens generated behind it")
       ->check(CLI::PositiveNumber);
   decode->add_option("--json", arguments.decode.json, "file for the results");
-  decode->add_flag("--profile", arguments.decode.profile, "where the time goes, by operator");
+  CLI::Option* profile =
+      decode->add_flag("--profile", arguments.decode.profile, "where the time goes, by operator");
+  decode
+      ->add_flag("--on-request", arguments.decode.on_request,
+                 "one prompt and its tokens for every line of input; prints the seconds of both")
+      ->excludes(profile);
   decode->callback([&] { cmd_bench_decode(arguments.target, arguments.decode); });
 }
 
