@@ -8,9 +8,13 @@
 namespace setun {
 namespace {
 
+// LibTorch's product, which uses the processor's bf16 instructions, is the faster from here on.
+constexpr int64_t kFewerRows = 8;
+static_assert(kFewerRows <= ops::kFewRows);
+
 bool has_few_rows(const at::Tensor& x, const at::Tensor& weight) {
   return !c10::GradMode::is_enabled() && weight.scalar_type() == at::kBFloat16 &&
-         weight.device().is_cpu() && x.numel() <= ops::kFewRows * weight.size(1);
+         weight.device().is_cpu() && x.numel() <= kFewerRows * weight.size(1);
 }
 
 }  // namespace

@@ -31,89 +31,58 @@ void stage_codes(const int8_t* codes, int64_t columns, int8_t* staged) {
   }
 }
 
+// One row of the matrix after the other: several side by side defeat the processor's prefetching.
 #if defined(__AVX512VNNI__)
 
-// O outputs side by side hide the latency.
-template <int O>
-void dot_code_rows(const int8_t* a, const int8_t* w, int64_t columns, const int32_t* w_sums,
-                   int32_t* sums) {
-  __m512i lanes[O];
-#pragma GCC unroll 4
-  for (int o = 0; o < O; ++o) {
-    lanes[o] = _mm512_setzero_si512();
-  }
+inline int32_t dot_code_row(const int8_t* a, const int8_t* w, int64_t columns, int32_t w_sum) {
+  __m512i even = _mm512_setzero_si512(), odd = even;
   int64_t c = 0;
-  for (; c + kCodeBlock <= columns; c += kCodeBlock) {
-    const __m512i x = _mm512_loadu_si512(a + c);
-#pragma GCC unroll 4
-    for (int o = 0; o < O; ++o) {
-      lanes[o] = _mm512_dpbusd_epi32(lanes[o], x, _mm512_loadu_si512(w + o * columns + c));
-    }
+  for (; c + 2 * kCodeBlock <= columns; c += 2 * kCodeBlock) {
+    even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(a + c), _mm512_loadu_si512(w + c));
+    odd = _mm512_dpbusd_epi32(odd, _mm512_loadu_si512(a + c + kCodeBlock),
+                              _mm512_loadu_si512(w + c + kCodeBlock));
   }
-  if (c < columns) {
-    const __mmask64 present = ~__mmask64{0} >> (kCodeBlock - (columns - c));
-    const __m512i x = _mm512_loadu_si512(a + c);
-#pragma GCC unroll 4
-    for (int o = 0; o < O; ++o) {
-      const __m512i rest = _mm512_maskz_loadu_epi8(present, w + o * columns + c);
-      lanes[o] = _mm512_dpbusd_epi32(lanes[o], x, rest);
-    }
+  for (; c < columns; c += kCodeBlock) {
+    const int64_t left = columns - c < kCodeBlock ? columns - c : kCodeBlock;
+    const __mmask64 present = ~__mmask64{0} >> (kCodeBlock - left);
+    const __m512i rest = _mm512_maskz_loadu_epi8(present, w + c);
+    even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(a + c), rest);
   }
-#pragma GCC unroll 4
-  for (int o = 0; o < O; ++o) {
-    sums[o] = _mm512_reduce_add_epi32(lanes[o]) - kStagedOffset * w_sums[o];
-  }
+  return _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)) - kStagedOffset * w_sum;
 }
 
 #elif defined(__ARM_FEATURE_DOTPROD)
 
-template <int O>
-void dot_code_rows(const int8_t* a, const int8_t* w, int64_t columns, const int32_t*,
-                   int32_t* sums) {
-  int32x4_t lanes[O];
-  for (int o = 0; o < O; ++o) {
-    lanes[o] = vdupq_n_s32(0);
-  }
+inline int32_t dot_code_row(const int8_t* a, const int8_t* w, int64_t columns, int32_t) {
+  int32x4_t lanes = vdupq_n_s32(0);
   int64_t c = 0;
   for (; c + 16 <= columns; c += 16) {
-    const int8x16_t x = vld1q_s8(a + c);
-    for (int o = 0; o < O; ++o) {
-      lanes[o] = vdotq_s32(lanes[o], x, vld1q_s8(w + o * columns + c));
-    }
+    lanes = vdotq_s32(lanes, vld1q_s8(a + c), vld1q_s8(w + c));
   }
-  for (int o = 0; o < O; ++o) {
-    sums[o] = vaddvq_s32(lanes[o]);
-    for (int64_t i = c; i < columns; ++i) {
-      sums[o] += a[i] * w[o * columns + i];
-    }
+  int32_t sum = vaddvq_s32(lanes);
+  for (; c < columns; ++c) {
+    sum += a[c] * w[c];
   }
+  return sum;
 }
 
 #else
 
-template <int O>
-void dot_code_rows(const int8_t* __restrict a, const int8_t* __restrict w, int64_t columns,
-                   const int32_t*, int32_t* sums) {
-  for (int o = 0; o < O; ++o) {
-    int32_t sum = 0;
-    for (int64_t c = 0; c < columns; ++c) {
-      sum += a[c] * w[o * columns + c];
-    }
-    sums[o] = sum;
+inline int32_t dot_code_row(const int8_t* __restrict a, const int8_t* __restrict w, int64_t columns,
+                            int32_t) {
+  int32_t sum = 0;
+  for (int64_t c = 0; c < columns; ++c) {
+    sum += a[c] * w[c];
   }
+  return sum;
 }
 
 #endif
 
 void dot_codes(const int8_t* staged, const int8_t* w, int64_t outputs, int64_t columns,
                const int32_t* w_sums, int32_t* sums) {
-  constexpr int kSideBySide = 4;
-  int64_t o = 0;
-  for (; o + kSideBySide <= outputs; o += kSideBySide) {
-    dot_code_rows<kSideBySide>(staged, w + o * columns, columns, w_sums + o, sums + o);
-  }
-  for (; o < outputs; ++o) {
-    dot_code_rows<1>(staged, w + o * columns, columns, w_sums + o, sums + o);
+  for (int64_t o = 0; o < outputs; ++o) {
+    sums[o] = dot_code_row(staged, w + o * columns, columns, w_sums[o]);
   }
 }
 
