@@ -23,6 +23,16 @@ inline void check_result_type(const char* op, at::ScalarType dtype) {
               ": dtype must be float32 or bfloat16, got ", dtype);
 }
 
+inline void check_add_residual(const at::Tensor& x, const at::Tensor& y) {
+  const char* op = "add_residual";
+  TORCH_CHECK(x.scalar_type() == at::kFloat && x.dim() >= 1, op,
+              ": expected a fp32 x of at least one dimension, got ", x.scalar_type(), " ",
+              x.sizes());
+  check_elements(op, "y", y);
+  TORCH_CHECK(y.sizes() == x.sizes(), op, ": expected y of shape ", x.sizes(), ", got ", y.sizes());
+  check_without_gradients(op, {x, y});
+}
+
 inline void check_few_rows_linear(const at::Tensor& x, const at::Tensor& weight,
                                   at::ScalarType dtype) {
   const char* op = "few_rows_linear";

@@ -4,6 +4,12 @@
 
 namespace setun::ops {
 
+at::Tensor add_residual(const at::Tensor& x, const at::Tensor& y) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&)>("setun::add_residual");
+  return op.call(x, y);
+}
+
 at::Tensor few_rows_linear(const at::Tensor& x, const at::Tensor& w_OK, at::ScalarType dtype) {
   static const auto op =
       find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, at::ScalarType)>(

@@ -9,6 +9,10 @@
 
 namespace setun::ops {
 
+// x + y in fp32: x fp32 [...], y fp32 or bf16 of its shape, widened as it is read (at::add makes a
+// copy first).
+at::Tensor add_residual(const at::Tensor& x, const at::Tensor& y);
+
 // x W^T for at most kFewRows rows: x [..., K] and w [O, K] fp32 or bf16 each; products and sums in
 // fp32 (docs/numerics.md has the order), rounded once to dtype, fp32 or bf16 -> [..., O].
 at::Tensor few_rows_linear(const at::Tensor& x, const at::Tensor& w_OK, at::ScalarType dtype);

@@ -15,6 +15,11 @@ at::Tensor empty_result(const at::Tensor& x, const at::Tensor& w, at::ScalarType
   return at::empty(shape, x.options().dtype(dtype));
 }
 
+at::Tensor add_residual(const at::Tensor& x, const at::Tensor& y) {
+  check_add_residual(x, y);
+  return at::empty(x.sizes(), x.options());
+}
+
 at::Tensor few_rows_linear(const at::Tensor& x, const at::Tensor& weight, at::ScalarType dtype) {
   check_few_rows_linear(x, weight, dtype);
   return empty_result(x, weight, dtype);
@@ -36,6 +41,7 @@ at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::
 }  // namespace
 
 TORCH_LIBRARY_IMPL(setun, Meta, m) {
+  m.impl("add_residual", add_residual);
   m.impl("few_rows_linear", few_rows_linear);
   m.impl("int8_linear", int8_linear);
   m.impl("cached_attention", cached_attention);

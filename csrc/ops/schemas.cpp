@@ -80,6 +80,7 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
 
 // Generation: few rows, one token.
 TORCH_LIBRARY_FRAGMENT(setun, m) {
+  m.def("add_residual(Tensor x, Tensor y) -> Tensor");
   m.def("few_rows_linear(Tensor x, Tensor weight, ScalarType dtype) -> Tensor");
   m.def(
       "int8_linear(Tensor codes, Tensor scale, Tensor w_codes, Tensor w_scale, Tensor w_row_sums, "

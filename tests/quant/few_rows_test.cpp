@@ -48,6 +48,29 @@ void check_product(int64_t rows, int64_t outputs, int64_t columns) {
   }
 }
 
+TEST_CASE("add_residual is LibTorch's sum, bit for bit, on every path", "[quant]") {
+  for (const int64_t width : {1, 7, 33, 40000}) {
+    for (const at::ScalarType type : kTypes) {
+      const at::Tensor x = normal({2, width}, 1);
+      at::Tensor y = normal({2, width}, 2);
+      y[1][0] = std::nanf("");
+      y = y.to(type);
+      on_every_path([&] {
+        const at::Tensor sum = ops::add_residual(x, y);
+        CHECK(sum[1][0].isnan().item<bool>());
+        CHECK(same_bits(sum[0], (x + y)[0]));
+        CHECK(same_bits(ops::add_residual(x.t(), y.t()).t().contiguous()[0], sum[0]));
+      });
+      CHECK(test::alike(ops::add_residual(x.to(at::kMeta), y.to(at::kMeta)), x));
+    }
+  }
+  const at::Tensor x = normal({2, 3}, 1);
+  CHECK_THROWS_WITH(ops::add_residual(x, x.narrow(1, 0, 2)), Catch::Contains("y of shape [2, 3]"));
+  CHECK_THROWS_WITH(ops::add_residual(x.to(at::kBFloat16), x), Catch::Contains("a fp32 x"));
+  CHECK_THROWS_WITH(ops::add_residual(x, x.clone().requires_grad_()),
+                    Catch::Contains("has no gradient"));
+}
+
 TEST_CASE("few_rows_linear equals the reference bit for bit on every path", "[quant]") {
   for (const int64_t rows : {1, 2, 3, 4, 5, 16}) {
     check_product(rows, 9, 64);

@@ -194,6 +194,14 @@ void dot(const float* staged, int64_t rows, const MatrixRows& w, int64_t columns
   });
 }
 
+void add(const float* x, InRow y, int64_t n, float* out) {
+  with_elements(y, [=](auto* row) {
+    for (int64_t i = 0; i < n; ++i) {
+      out[i] = x[i] + load(row, i);
+    }
+  });
+}
+
 void write(const float* y, int64_t n, OutRow out) {
   with_elements(out, [=](auto* row) {
     for (int64_t i = 0; i < n; ++i) {

@@ -33,6 +33,8 @@ struct FewRowsKernels {
   // of y y_stride.
   void (*dot)(const float* staged, int64_t rows, const MatrixRows& w, int64_t columns, float* y,
               int64_t y_stride);
+  // out = x + y, n values.
+  void (*add)(const float* x, InRow y, int64_t n, float* out);
   // n values, rounded once.
   void (*write)(const float* y, int64_t n, OutRow out);
   // x -> exp(scale x - max(scale x)); returns their sum.

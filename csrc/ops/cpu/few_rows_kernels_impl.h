@@ -12,6 +12,7 @@ const FewRowsKernels& SETUN_FEW_ROWS_KERNELS() {
       .path = SETUN_FEW_ROWS_KERNELS_PATH,
       .stage = stage,
       .dot = dot,
+      .add = add,
       .write = write,
       .softmax = softmax,
       .mix = mix,

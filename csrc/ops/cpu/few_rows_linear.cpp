@@ -1,5 +1,6 @@
-// CPU kernels of products with few rows, whose matrix is read once as it lies in memory. Tasks of
-// outputs are divided over threads, so that each reads one stretch of the matrix.
+// CPU kernels of products with few rows, whose matrix is read once as it lies in memory: tasks of
+// outputs are divided over threads, so that each reads one stretch of the matrix. And of what is
+// added between such products.
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
@@ -73,6 +74,21 @@ at::Tensor few_rows_linear(const at::Tensor& x_in, const at::Tensor& weight_in,
   return y;
 }
 
+at::Tensor add_residual(const at::Tensor& x_in, const at::Tensor& y_in) {
+  check_add_residual(x_in, y_in);
+  const FewRowsKernels& kernels = few_rows_kernels();
+  const at::Tensor x = x_in.contiguous(), y = y_in.contiguous();
+  at::Tensor out = at::empty(x.sizes(), x.options());
+  const auto* from = x.const_data_ptr<float>();
+  const auto* added = static_cast<const char*>(y.const_data_ptr());
+  auto* to = out.data_ptr<float>();
+  at::parallel_for(0, x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    kernels.add(from + begin, {added + begin * y.element_size(), element_of(y)}, end - begin,
+                to + begin);
+  });
+  return out;
+}
+
 at::Tensor int8_linear(const at::Tensor& codes_in, const at::Tensor& scale_in,
                        const at::Tensor& w_codes_in, const at::Tensor& w_scale_in,
                        const at::Tensor& w_row_sums_in, at::ScalarType dtype) {
@@ -111,6 +127,7 @@ at::Tensor int8_linear(const at::Tensor& codes_in, const at::Tensor& scale_in,
 }  // namespace
 
 TORCH_LIBRARY_IMPL(setun, CPU, m) {
+  m.impl("add_residual", add_residual);
   m.impl("few_rows_linear", few_rows_linear);
   m.impl("int8_linear", int8_linear);
 }
