@@ -6,7 +6,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cummax.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -14,9 +13,13 @@
 
 #include "model/layer_table.h"
 #include "model/recompute.h"
+#include "ops/few_rows_ops.h"
+#include "quant/plain_linear.h"
 
 namespace setun {
 namespace {
+
+constexpr double kHeadInputEps = 1e-5;  // of an 8-bit head's input, as the quantizers' default
 
 void check_layer_table(const std::vector<NamedLinear>& linears, const ModelOptions& options) {
   const std::vector<LayerInfo> table = layer_table(options);
@@ -130,7 +133,10 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
       cache == nullptr || (!c10::GradMode::is_enabled() && !forward_options.documents_BT.defined()),
       "a cache is for generation: no gradients, no document mask");
   const AttentionInputs inputs{
-      .rope = make_rope(cached, length, options.resolved_head_dim(), options.rope_base),
+      .rope =
+          cache == nullptr
+              ? make_rope(0, length, options.resolved_head_dim(), options.rope_base)
+              : cache->rope.rows(cached, length, options.resolved_head_dim(), options.rope_base),
       .first_key_BT = first_keys(forward_options.documents_BT),
       .first_BT = context.attention().quantizes()
                       ? first_tokens(forward_options, length, cached, tokens_BT.options())
@@ -171,11 +177,20 @@ at::Tensor DecoderLMImpl::plain_head(const QuantContext& context) const {
   return plain(active.now) && plain(active.before) ? head->weight : at::Tensor();
 }
 
+bool DecoderLMImpl::has_int8_head(const QuantContext& context) const {
+  return context.inference_head() == InferenceHead::kInt8 && !c10::GradMode::is_enabled() &&
+         plain_head(context).defined();
+}
+
 at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
                                   const ForwardOptions& forward_options) {
   const at::Tensor x_BTD = hidden_states(tokens_BT, context, forward_options);
+  if (has_int8_head(context)) {
+    return ops::int8_linear(ops::quantize_absmax_rows(x_BTD, 8, kHeadInputEps),
+                            context.row_codes(plain_head(context)), compute);
+  }
   return head ? head(x_BTD, context)
-              : at::linear(x_BTD.to(compute), context.cast(embed->weight, compute));
+              : plain_linear(x_BTD, context.cast(embed->weight, compute), {});
 }
 
 std::vector<NamedLinear> linear_layers(DecoderLM& model) { return named_linears(*model); }

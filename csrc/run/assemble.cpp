@@ -31,7 +31,9 @@ at::ScalarType compute_dtype(ComputeDtype dtype) {
 }
 
 ProductOptions product_options(const RunOptions& run) {
-  return {.products = run.products, .input_gradient = run.input_gradient};
+  return {.products = run.products,
+          .input_gradient = run.input_gradient,
+          .inference_head = run.inference_head};
 }
 
 LoaderOptions loader_options(const RunConfig& config) {
