@@ -13,6 +13,7 @@
 
 #include "model/layer_table.h"
 #include "model/recompute.h"
+#include "ops/devices.h"
 
 namespace setun {
 namespace {
@@ -121,6 +122,17 @@ DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType comp
   check_layer_table(named_linears(*this), options);
 }
 
+const Rope& DecoderLMImpl::rope_at(int64_t first, int64_t count) {
+  if (first != positions_.first || count != positions_.count ||
+      positions_.tables.cos_TD.device() != device()) {
+    const Rope made = make_rope(first, count, options.resolved_head_dim(), options.rope_base);
+    positions_ = {first,
+                  count,
+                  {ops::to_device(made.cos_TD, device()), ops::to_device(made.sin_TD, device())}};
+  }
+  return positions_.tables;
+}
+
 at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContext& context,
                                         const ForwardOptions& forward_options) {
   const int64_t length = tokens_BT.size(1);
@@ -133,7 +145,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
       cache == nullptr || (!c10::GradMode::is_enabled() && !forward_options.documents_BT.defined()),
       "a cache is for generation: no gradients, no document mask");
   const AttentionInputs inputs{
-      .rope = make_rope(cached, length, options.resolved_head_dim(), options.rope_base),
+      .rope = rope_at(cached, length),
       .mask_BTS =
           attention_mask(forward_options, length, cached, tokens_BT.options().dtype(compute)),
       .first_BT = context.attention().quantizes()

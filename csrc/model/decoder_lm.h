@@ -56,12 +56,24 @@ struct DecoderLMImpl : torch::nn::Module {
   // Undefined for a quantized head.
   at::Tensor plain_head(const QuantContext& context) const;
 
+  // Where the parameters are; inputs must be there too.
+  at::Device device() const { return embed->weight.device(); }
+
   ModelOptions options;
   at::ScalarType compute;
   torch::nn::Embedding embed{nullptr};
   torch::nn::ModuleList blocks{nullptr};
   Norm norm{nullptr};
   BitLinear head{nullptr};  // null when tied: the logits use embed.weight
+
+ private:
+  // Rotary tables of the last call: training asks for the same ones in every step.
+  struct Positions {
+    int64_t first = 0, count = -1;
+    Rope tables;
+  };
+  const Rope& rope_at(int64_t first, int64_t count);
+  Positions positions_;
 };
 TORCH_MODULE(DecoderLM);
 

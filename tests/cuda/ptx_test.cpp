@@ -237,7 +237,7 @@ void loss_floors() {
   print_floor(
       {"cross-entropy; 512 x 32000, bf16", "cross_entropy", kRows, 4.0 * kRows * kClasses, 0, [&] {
          CHECK_RUNS(cross_entropy(
-             {logits.data(), true, 1, kClasses, targets.data(), -100, 1.0f, losses.data()},
+             {logits.data(), true, 1, kClasses, targets.data(), -100, 1.0f, losses.data(), true},
              nullptr));
        }});
 }
