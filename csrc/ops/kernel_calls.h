@@ -16,6 +16,7 @@ enum class Kernel {
   kQuantizePack,    // quantize_pack_absmean, quantize_pack_scaled
   kQuantizeRows,    // quantize_absmax_rows, quantize_gradient_rows
   kNormQuantize,    // rms_norm_quantize
+  kAttention,       // causal_attention, forward and backward
 };
 
 template <>
@@ -24,7 +25,8 @@ struct EnumNames<Kernel> {
                                                     {Kernel::kTernaryPanels, "ternary_panels"},
                                                     {Kernel::kQuantizePack, "quantize_pack"},
                                                     {Kernel::kQuantizeRows, "quantize_rows"},
-                                                    {Kernel::kNormQuantize, "norm_quantize"}});
+                                                    {Kernel::kNormQuantize, "norm_quantize"},
+                                                    {Kernel::kAttention, "attention"}});
 };
 
 namespace ops {

@@ -82,4 +82,11 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def(
       "adamw_(Tensor(a!) p, Tensor grad, Tensor(b!) m, Tensor(c!) v, float[] factors, bool "
       "absmean) -> Tensor");
+  m.def("causal_attention(Tensor q, Tensor k, Tensor v, Tensor? first) -> Tensor");
+  m.def(
+      "causal_attention_forward(Tensor q, Tensor k, Tensor v, Tensor? first) -> (Tensor out, "
+      "Tensor lse)");
+  m.def(
+      "causal_attention_backward(Tensor grad, Tensor out, Tensor lse, Tensor q, Tensor k, Tensor "
+      "v, Tensor? first) -> (Tensor grad_q, Tensor grad_k, Tensor grad_v)");
 }

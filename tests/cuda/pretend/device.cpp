@@ -240,7 +240,15 @@ void check_devices(const c10::OperatorHandle& op, const torch::jit::Stack& stack
   }
 }
 
+// Setun's own operators must have a kernel for the device; attention has none on CUDA either.
+void check_library(const c10::OperatorHandle& op) {
+  const std::string& name = op.schema().name();
+  TORCH_CHECK(name.rfind("setun::", 0) != 0 || name.rfind("setun::causal_attention", 0) == 0, name,
+              ": has no kernel for CUDA tensors");
+}
+
 void on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  check_library(op);
   check_devices(op, *stack);
   const std::size_t before_sent = sent, before_fetched = fetched;
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);

@@ -2,8 +2,8 @@
 // locked (PROT_NONE) except while a copy, one of LibTorch's operators or a kernel on the emulator
 // runs "on the device". Host code that reads or writes a tensor of this device therefore faults,
 // and operators refuse tensors of two devices, as on CUDA. Setun's own operators are the glue of
-// csrc/ops/cuda with its kernels on fibers; LibTorch's compute on copies on the CPU. No streams: a
-// copy has happened when it returns.
+// csrc/ops/cuda with its kernels on fibers; LibTorch's, and attention, compute on copies on the
+// CPU. No streams: a copy has happened when it returns.
 #pragma once
 
 #include <cstddef>

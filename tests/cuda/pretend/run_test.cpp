@@ -13,6 +13,7 @@
 #include "cuda/pretend/device.h"
 #include "ops/devices.h"
 #include "ops/ops.h"
+#include "ops/step_ops.h"
 #include "recipes/tiny.h"
 #include "run/run.h"
 // After the headers that bring another CHECK.
@@ -50,14 +51,10 @@ class Runs {
   explicit Runs(const Case& tiny) : case_(tiny) {
     test::pretend_device();
     ops::set_cuda_stand_in(at::kPrivateUse1);
-    at::globalContext().setSDPUseFlash(false);  // attention on the device is LibTorch's composition
     test::write_text(folder_ / "tiny.txt", test::tiny_text(30'000));
     test::write_samples(folder_.path());
   }
-  ~Runs() {
-    at::globalContext().setSDPUseFlash(true);
-    ops::set_cuda_stand_in(std::nullopt);
-  }
+  ~Runs() { ops::set_cuda_stand_in(std::nullopt); }
   Runs(const Runs&) = delete;
   Runs& operator=(const Runs&) = delete;
 
@@ -148,11 +145,11 @@ double weight_difference(const Checkpoint& a, const Checkpoint& b) {
   return worst;
 }
 
-// Losses and weights of one recipe on both. What differs, differs by rounding: attention is another
-// composition, the product behind a weight's only scale is rounded before it is scaled (not after),
-// the loss has a logarithm of its own; then a code may flip. bf16 rounds 2^16 times as coarsely.
-// Bounds are relative. Weights without a bound: Adam turns a gradient that is 0 here and rounding
-// noise there into a step of its own.
+// Losses and weights of one recipe on both. What differs, differs by rounding: the product behind a
+// weight's only scale is rounded before it is scaled (not after), the loss has a logarithm of its
+// own; then a code may flip. bf16 rounds 2^16 times as coarsely. Bounds are relative. Weights
+// without a bound: Adam turns a gradient that is 0 here and rounding noise there into a step of its
+// own.
 void compare(const Case& one, double losses, std::optional<double> weights) {
   INFO(one.recipe << " " << (one.overrides.empty() ? "" : one.overrides.front()));
   const Runs runs(one);
@@ -215,6 +212,35 @@ TEST_CASE("every small recipe runs on the device") {
       const RunConfig config = config::load_recipe(file, {}).config;
       const bool bf16 = config.run.compute == ComputeDtype::kBf16;
       compare({recipe, {}, steps_for(config)}, bf16 ? 5e-3 : 2e-3, std::nullopt);
+    }
+  }
+}
+
+// What a run on CUDA calls, since Setun's attention has kernels for the host alone.
+TEST_CASE("LibTorch's attention takes the device's tensors") {
+  test::pretend_device();
+  const auto leaf = [](std::vector<int64_t> shape, double step, at::Device device) {
+    return at::arange(c10::multiply_integers(shape), at::kFloat)
+        .mul(step)
+        .sin()
+        .view(shape)
+        .to(device)
+        .requires_grad_();
+  };
+  const at::Tensor first = at::tensor({0, 0, 2, 2, 2}, at::kLong).view({1, 5});
+  for (const at::Tensor& first_BT : {at::Tensor(), first}) {
+    std::vector<at::Tensor> results[2];
+    for (const at::DeviceType type : {at::kCPU, at::kPrivateUse1}) {
+      const at::Tensor q = leaf({1, 4, 5, 8}, 0.7, type), k = leaf({1, 2, 5, 8}, 1.3, type),
+                       v = leaf({1, 2, 5, 8}, 2.9, type);
+      const at::Tensor y = ops::causal_attention_by_library(
+          q, k, v, first_BT.defined() ? first_BT.to(type) : at::Tensor());
+      y.square().sum().backward();
+      results[type == at::kCPU ? 0 : 1] = {y.detach().cpu(), q.grad().cpu(), k.grad().cpu(),
+                                           v.grad().cpu()};
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      CHECK((results[0][i] - results[1][i]).abs().max().item<float>() <= 1e-5F);
     }
   }
 }
