@@ -112,6 +112,7 @@ class Runs {
   // Removes what the run wrote after a step.
   void go_back(const std::string& name, int step) const {
     fs::remove(path(name) / "summary.json");
+    REQUIRE(fs::exists(path(name) / "checkpoints" / ("step-0000000" + std::to_string(step))));
     for (const auto& entry : fs::directory_iterator(path(name) / "checkpoints")) {
       const std::string folder = entry.path().filename().string();
       if (std::stoi(folder.substr(folder.find('-') + 1)) > step) {
@@ -246,8 +247,9 @@ TEST_CASE("LibTorch's attention takes the device's tensors") {
 }
 
 TEST_CASE("a run moves between devices at its checkpoints") {
-  const Runs runs(
-      {"recipes/quickstart.yaml", {"run.input_gradient=int8", "checkpoint.every=2"}, 8});
+  const Runs runs({"recipes/quickstart.yaml",
+                   {"run.input_gradient=int8", "checkpoint.every=2", "checkpoint.keep_last=9"},
+                   8});
   runs.train("whole", "cpu");
   const char* devices[] = {"cuda", "cpu", "cuda", "cpu"};
   for (int part = 0; part < 4; ++part) {
