@@ -46,12 +46,13 @@ __global__ void __launch_bounds__(kClassThreads) cross_entropy_kernel(CrossEntro
   const int64_t row = blockIdx.x;
   T* z = static_cast<T*>(p.logits) + row * p.columns;
   const int64_t target = p.targets[row];
-  if (target == p.ignored) {
-    for (int i = static_cast<int>(threadIdx.x); i < p.columns; i += kClassThreads) {
+  const bool is_class = target >= 0 && target < p.columns;
+  if (target == p.ignored || !is_class) {
+    for (int i = static_cast<int>(threadIdx.x); p.gradient && i < p.columns; i += kClassThreads) {
       store(z + i, 0.0f);
     }
     if (threadIdx.x == 0) {
-      p.losses[row] = 0;
+      p.losses[row] = target == p.ignored ? 0.0f : quiet_nan();
     }
     return;
   }
@@ -59,7 +60,7 @@ __global__ void __launch_bounds__(kClassThreads) cross_entropy_kernel(CrossEntro
   const float sum = row_exp_sum(z, p.columns, largest, parts);
   const float at_target = to_float(z[target]), inverse = 1.0f / sum;
   __syncthreads();  // all have read the target's logit
-  for (int i = static_cast<int>(threadIdx.x); i < p.columns; i += kClassThreads) {
+  for (int i = static_cast<int>(threadIdx.x); p.gradient && i < p.columns; i += kClassThreads) {
     const float share = exact_exp(to_float(z[i]) - largest) * inverse;
     store(z + i, (share - (i == target ? 1.0f : 0.0f)) * p.grad_scale);
   }

@@ -3,8 +3,9 @@
 // and overwritten by the next chunk. With m = max z and S = sum exp(z - m) (blocks of 4096, in
 // order):
 //   loss = log S + m - z_target;  dz = grad_scale (exp(z - m) (1 / S) - onehot(target))
-// Rows of an ignored target have loss 0 and gradient 0. exp and log are polynomials with fixed
-// operations, so the bits are the same on every route; each is within 2e-7 relative.
+// Rows of an ignored target have loss 0 and gradient 0; of a target that is no class, loss NaN. exp
+// and log are polynomials with fixed operations, so the bits are the same on every route; each is
+// within 2e-7 relative.
 #pragma once
 
 #include "runtime.h"
@@ -12,7 +13,7 @@
 namespace setun::cuda {
 
 struct CrossEntropyParams {
-  void* logits;  // [rows, columns] fp32 or bf16; receives the gradient
+  void* logits;  // [rows, columns] fp32 or bf16; receives the gradient when `gradient` says so
   bool is_bf16;
   int64_t rows;
   int columns;             // at most kMaxClasses
@@ -20,6 +21,7 @@ struct CrossEntropyParams {
   int64_t ignored;
   float grad_scale;
   float* losses;  // [rows]
+  bool gradient;
 };
 
 inline constexpr int kMaxClasses = 262144;

@@ -2,6 +2,7 @@
 // encodes 128 columns at a time, four a lane.
 #include "tokens.h"
 
+#include "draws.cuh"
 #include "token_row.cuh"
 #include "vectors.cuh"
 
@@ -80,14 +81,6 @@ __device__ __forceinline__ float e2m1(float z) {
   const float step = magnitude < 2.0f ? 0.5f : (magnitude < 4.0f ? 1.0f : 2.0f);
   const float rounded = ((magnitude * per_step + kRound) - kRound) * step;
   return (z < 0 ? -rounded : rounded) + 0.0f;
-}
-
-// Draw `index` of a key, uniform in [0, 1): SplitMix64, as base/counter_rng.h.
-__device__ __forceinline__ float uniform_draw(uint64_t key, int64_t index) {
-  uint64_t x = key + (static_cast<uint64_t>(index) + 1) * 0x9E3779B97F4A7C15ull;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  return static_cast<float>((x ^ (x >> 31)) >> 40) * 5.9604644775390625e-8f;  // 2^-24
 }
 
 __device__ __forceinline__ int stochastic_code(const Grid& grid, float x, float draw) {

@@ -192,6 +192,53 @@ __global__ void __launch_bounds__(kThreads) unpack_kernel(UnpackParams p) {
     if (p.as_int8 != nullptr) {
       p.as_int8[at] = static_cast<int8_t>(code);
     }
+    if (p.as_fp32 != nullptr) {
+      p.as_fp32[at] = static_cast<float>(code);
+    }
+  }
+}
+
+// A thread gathers the 16 codes of one word of the transpose.
+__global__ void __launch_bounds__(kThreads) transpose_kernel(TransposeParams p) {
+  const int64_t tiles = tiles_k(p.rows), from_tiles = tiles_k(p.columns);
+  const int64_t word = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (word >= ternary_words(p.columns, tiles)) {
+    return;
+  }
+  const int64_t row = word / kTileWords / tiles * kTileN + word % kTileWords / 4;
+  const int64_t first = word / kTileWords % tiles * kTileK + word % 4 * 4;
+  uint32_t packed = 0;
+  for (int i = 0; i < 16; ++i) {
+    const int64_t column = first + i / 4 * 16 + i % 4;
+    uint32_t code = 1;  // a 0
+    if (row < p.columns && column < p.rows) {
+      code = p.packed[ternary_word(column, row, from_tiles)] >> ternary_shift(row) & 3u;
+    }
+    packed |= code << (8 * (i % 4) + 2 * (i / 4));
+  }
+  p.transposed[word] = packed;
+}
+
+// The padding holds zeros, so zeros are what is left of the matrix.
+__global__ void __launch_bounds__(kThreads) count_kernel(CountParams p) {
+  const int64_t words = ternary_words(p.rows, tiles_k(p.columns));
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
+  unsigned minus = 0, plus = 0;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < words;
+       i += step) {
+    const uint32_t word = p.packed[i], ones = word & 0x55555555u, twos = word & 0xaaaaaaaau;
+    plus += static_cast<unsigned>(__popc(twos));
+    minus += 16u - static_cast<unsigned>(__popc(ones) + __popc(twos));
+  }
+  minus = __reduce_add_sync(kAllLanes, minus);
+  plus = __reduce_add_sync(kAllLanes, plus);
+  if (lane_id() == 0) {
+    const bool first = blockIdx.x == 0 && warp_id() == 0;
+    const unsigned long long all =
+        first ? static_cast<unsigned long long>(p.rows * p.columns) : 0ull;
+    atomicAdd(&p.counts[0], static_cast<unsigned long long>(minus));
+    atomicAdd(&p.counts[1], all - minus - plus);  // modulo 2^64 until the last one
+    atomicAdd(&p.counts[2], static_cast<unsigned long long>(plus));
   }
 }
 
@@ -239,6 +286,18 @@ cudaError_t pack_ternary(const PackParams& p, cudaStream_t stream) {
 cudaError_t unpack_ternary(const UnpackParams& p, cudaStream_t stream) {
   const dim3 grid(threads_grid(p.rows * divide_up(p.columns, 4)));
   return launch(unpack_kernel, grid, dim3(kThreads), 0, stream, p);
+}
+
+cudaError_t transpose_ternary(const TransposeParams& p, cudaStream_t stream) {
+  const dim3 grid(threads_grid(ternary_words(p.columns, tiles_k(p.rows))));
+  return launch(transpose_kernel, grid, dim3(kThreads), 0, stream, p);
+}
+
+cudaError_t count_codes(const CountParams& p, cudaStream_t stream) {
+  constexpr int64_t kMostBlocks = 512;
+  const int64_t blocks = divide_up(ternary_words(p.rows, tiles_k(p.columns)), kThreads);
+  const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
+  return launch(count_kernel, grid, dim3(kThreads), 0, stream, p);
 }
 
 }  // namespace setun::cuda

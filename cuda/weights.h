@@ -48,13 +48,30 @@ struct PackParams {
 };
 cudaError_t pack_ternary(const PackParams& p, cudaStream_t stream);
 
-// Words back to codes, as bf16 or int8 [rows, columns]: operands of a library's product.
+// Words back to codes, as bf16, int8 or fp32 [rows, columns]: operands of a library's product.
 struct UnpackParams {
   const uint32_t* packed;
   int64_t rows, columns;
   bf16* as_bf16;    // or null
   int8_t* as_int8;  // or null
+  float* as_fp32;   // or null
 };
 cudaError_t unpack_ternary(const UnpackParams& p, cudaStream_t stream);
+
+// Words of a matrix to those of its transpose, [columns, rows].
+struct TransposeParams {
+  const uint32_t* packed;
+  int64_t rows, columns;
+  uint32_t* transposed;
+};
+cudaError_t transpose_ternary(const TransposeParams& p, cudaStream_t stream);
+
+// How many codes are -1, 0 and 1; added to counts, which start at 0.
+struct CountParams {
+  const uint32_t* packed;
+  int64_t rows, columns;
+  unsigned long long* counts;  // [3]
+};
+cudaError_t count_codes(const CountParams& p, cudaStream_t stream);
 
 }  // namespace setun::cuda

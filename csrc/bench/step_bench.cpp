@@ -62,7 +62,7 @@ Step setun_arm(const RunConfig& config) {
     const TokenLoss loss =
         token_loss(model->model, *model->context, tokens.narrow(1, 0, length),
                    tokens.narrow(1, 1, length), {.recompute_blocks = config.run.recompute_blocks});
-    (loss.sum / static_cast<double>(loss.valid)).backward();
+    (loss.sum / static_cast<double>(loss.valid())).backward();
     model->context->backward_to_latents();
     projected->backward_to_latents();
     optimizer->clip_grad_norm(config.optim.clip_norm);
@@ -84,7 +84,7 @@ Step plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision 
     run::set_matmul_precision(precision);
     const at::Tensor logits = model.ptr()->forward(tokens.narrow(1, 0, config.data.context));
     const TokenLoss loss = cross_entropy_sum(logits, tokens.narrow(1, 1, config.data.context));
-    (loss.sum / static_cast<double>(loss.valid)).backward();
+    (loss.sum / static_cast<double>(loss.valid())).backward();
     optimizer->step(1e-3, 0.1);
   };
 }

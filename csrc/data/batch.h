@@ -25,4 +25,7 @@ struct Batch {
   LoaderPosition after;  // position once this batch has been used
 };
 
+// The batch with its tensors on a device.
+Batch on_device(Batch batch, at::Device device);
+
 }  // namespace setun

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "data/windows.h"
+#include "ops/devices.h"
 
 namespace setun {
 namespace {
@@ -70,6 +71,13 @@ class BatchMaker {
 };
 
 }  // namespace
+
+Batch on_device(Batch batch, at::Device device) {
+  batch.tokens_BT = ops::to_device(batch.tokens_BT, device);
+  batch.targets_BT = ops::to_device(batch.targets_BT, device);
+  batch.documents_BT = ops::to_device(batch.documents_BT, device);
+  return batch;
+}
 
 // With prefetch, one thread fills the queue; `generation` tells it that a seek made its batch
 // worthless.

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "data/windows.h"
+#include "ops/devices.h"
 
 namespace setun {
 
@@ -72,6 +73,14 @@ SampleBatch SampleLoader::gather(const uint32_t* chosen, int64_t rows) const {
   }
   for (int64_t row = 0; row < rows; ++row) {
     batch.labels_B.data_ptr<int64_t>()[row] = samples_.labels[chosen[row]];
+  }
+  return batch;
+}
+
+SampleBatch on_device(SampleBatch batch, at::Device device) {
+  for (at::Tensor* tensor :
+       {&batch.labels_B, &batch.values_BF, &batch.words, &batch.weights, &batch.starts_B}) {
+    *tensor = ops::to_device(*tensor, device);
   }
   return batch;
 }

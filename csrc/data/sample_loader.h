@@ -18,6 +18,9 @@ struct SampleBatch {
   LoaderPosition after;  // position once this batch has been used
 };
 
+// The batch with its tensors on a device.
+SampleBatch on_device(SampleBatch batch, at::Device device);
+
 struct SampleLoaderOptions {
   int64_t batch = 0;
   bool shuffle = false;

@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "base/counter_rng.h"
+#include "ops/devices.h"
 
 namespace setun {
 namespace {
@@ -31,10 +32,10 @@ void check_prompt(const std::vector<uint32_t>& prompt, const ModelOptions& model
   }
 }
 
-at::Tensor to_tensor(const std::vector<uint32_t>& tokens) {
+at::Tensor to_tensor(const std::vector<uint32_t>& tokens, at::Device device) {
   at::Tensor out = at::empty({1, static_cast<int64_t>(tokens.size())}, at::kLong);
   std::copy(tokens.begin(), tokens.end(), out.data_ptr<int64_t>());
-  return out;
+  return ops::to_device(out, device);
 }
 
 }  // namespace
@@ -44,9 +45,9 @@ uint32_t greedy_token(const at::Tensor& logits_V) {
     return static_cast<uint32_t>(std::max_element(logits, logits + count) - logits);
   };
   if (logits_V.scalar_type() == at::kDouble) {
-    return first_largest(logits_V.contiguous().const_data_ptr<double>(), logits_V.numel());
+    return first_largest(logits_V.cpu().contiguous().const_data_ptr<double>(), logits_V.numel());
   }
-  const at::Tensor flat = logits_V.to(at::kFloat).contiguous();
+  const at::Tensor flat = logits_V.cpu().to(at::kFloat).contiguous();
   return first_largest(flat.const_data_ptr<float>(), flat.numel());
 }
 
@@ -54,7 +55,7 @@ uint32_t sample_token(const at::Tensor& logits_V, const GenerateOptions& options
   if (options.temperature == 0) {
     return greedy_token(logits_V);
   }
-  const at::Tensor flat = logits_V.to(at::kDouble).contiguous();
+  const at::Tensor flat = logits_V.cpu().to(at::kDouble).contiguous();
   const double* logits = flat.const_data_ptr<double>();
   std::vector<uint32_t> order(flat.numel());
   std::iota(order.begin(), order.end(), 0u);
@@ -92,7 +93,7 @@ std::vector<uint32_t> generate(DecoderLM& model, QuantContext& context,
   const uint64_t key = random_key(static_cast<uint64_t>(options.seed), "generate");
   KvCache cache;
   std::vector<uint32_t> generated;
-  at::Tensor tokens_BT = to_tensor(prompt);
+  at::Tensor tokens_BT = to_tensor(prompt, model->device());
   for (int64_t i = 0; i < options.tokens; ++i) {
     const at::Tensor logits =
         model->forward(tokens_BT, context, {.cache = &cache, .last_position_only = true});
@@ -104,7 +105,7 @@ std::vector<uint32_t> generate(DecoderLM& model, QuantContext& context,
     if (on_token) {
       on_token(token);
     }
-    tokens_BT = to_tensor({token});
+    tokens_BT = to_tensor({token}, model->device());
   }
   return generated;
 }

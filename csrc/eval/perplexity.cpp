@@ -17,11 +17,11 @@ EvalResult evaluate(DecoderLM& model, QuantContext& context, Loader& loader, int
   double sum = 0;
   EvalResult result;
   for (int64_t i = 0; i < count; ++i) {
-    const Batch batch = loader.next();
+    const Batch batch = on_device(loader.next(), model->device());
     const TokenLoss loss = token_loss(model, context, batch.tokens_BT, batch.targets_BT,
                                       {.documents_BT = batch.documents_BT});
     sum += loss.sum.item<double>();
-    result.tokens += loss.valid;
+    result.tokens += batch.valid_targets;
   }
   SETUN_CHECK(result.tokens > 0, "evaluation: no valid target in ", count,
               " micro-batches of the validation split; give it more text or raise eval.batches");

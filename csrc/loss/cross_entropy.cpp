@@ -77,7 +77,9 @@ TokenLoss cross_entropy_sum(const at::Tensor& logits_BTV, const at::Tensor& targ
   const at::Tensor targets_N = targets_BT.reshape({-1});
   const at::Tensor valid_N = targets_N.ne(kIgnoreTarget);
   const at::Tensor logits_NV = logits_BTV.reshape({targets_N.size(0), logits_BTV.size(-1)});
-  return {CrossEntropySum::apply(logits_NV, targets_N, valid_N), valid_N.sum().item<int64_t>()};
+  return {CrossEntropySum::apply(logits_NV, targets_N, valid_N), targets_N};
 }
+
+int64_t TokenLoss::valid() const { return targets_N.ne(kIgnoreTarget).sum().item<int64_t>(); }
 
 }  // namespace setun

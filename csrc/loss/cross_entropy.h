@@ -7,8 +7,10 @@
 namespace setun {
 
 struct TokenLoss {
-  at::Tensor sum;     // fp32 scalar, nats
-  int64_t valid = 0;  // targets counted
+  at::Tensor sum;        // fp32 scalar, nats
+  at::Tensor targets_N;  // those counted are not kIgnoreTarget
+
+  int64_t valid() const;  // how many are counted; waits for the targets' device
 };
 
 // logits_BTV any float dtype (fp32 inside), targets_BT int64 with kIgnoreTarget = -100.

@@ -13,7 +13,6 @@
 
 #include "base/error.h"
 #include "base/head_chunk.h"
-#include "base/ignore_target.h"
 #include "ops/step_ops.h"
 
 namespace setun {
@@ -111,10 +110,9 @@ TokenLoss linear_cross_entropy_sum(const at::Tensor& hidden_BTD, const at::Tenso
               weight_VD.scalar_type(), " ", weight_VD.sizes());
   const at::Tensor targets_N = targets_BT.reshape({-1});
   const at::Tensor hidden_ND = hidden_BTD.reshape({targets_N.size(0), hidden_BTD.size(-1)});
-  const int64_t valid = targets_N.ne(kIgnoreTarget).sum().item<int64_t>();
   return {LinearCrossEntropySum::apply(hidden_ND, weight_VD, targets_N, compute,
                                        c10::GradMode::is_enabled()),
-          valid};
+          targets_N};
 }
 
 }  // namespace setun

@@ -31,6 +31,9 @@ struct ClassifierImpl : torch::nn::Module {
   at::Tensor forward(const ClassifierInput& input, QuantContext& context,
                      std::optional<uint64_t> dropout_key);
 
+  // Where the parameters are; inputs must be there too.
+  at::Device device() const { return classifier->weight.device(); }
+
   ModelOptions options;
   at::ScalarType compute;
   EmbeddingBag embed{nullptr};  // null for rows of numbers

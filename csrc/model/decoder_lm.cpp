@@ -133,10 +133,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
       cache == nullptr || (!c10::GradMode::is_enabled() && !forward_options.documents_BT.defined()),
       "a cache is for generation: no gradients, no document mask");
   const AttentionInputs inputs{
-      .rope =
-          cache == nullptr
-              ? make_rope(0, length, options.resolved_head_dim(), options.rope_base)
-              : cache->rope.rows(cached, length, options.resolved_head_dim(), options.rope_base),
+      .rope = rope_.rows(cached, length, options.resolved_head_dim(), options.rope_base, device()),
       .first_key_BT = first_keys(forward_options.documents_BT),
       .first_BT = context.attention().quantizes()
                       ? first_tokens(forward_options, length, cached, tokens_BT.options())
@@ -145,9 +142,11 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
 
   const bool recompute = forward_options.recompute_blocks && c10::GradMode::is_enabled();
   std::vector<BlockOutput> mixtures;
-  // A tied table's dense gradient comes from the head; the tokens' rows are added to it.
-  at::Tensor x_BTD = at::embedding(embed->weight, tokens_BT, /*padding_idx=*/-1,
-                                   /*scale_grad_by_freq=*/false, /*sparse=*/!head);
+  // A tied table's dense gradient comes from the head; the tokens' rows are added to it. On the
+  // host alone: elsewhere LibTorch adds sparse rows in no fixed order.
+  at::Tensor x_BTD =
+      at::embedding(embed->weight, tokens_BT, /*padding_idx=*/-1,
+                    /*scale_grad_by_freq=*/false, /*sparse=*/!head && tokens_BT.is_cpu());
   for (const auto& module : *blocks) {
     const DecoderBlock block(std::dynamic_pointer_cast<DecoderBlockImpl>(module));
     BlockOutput out = run_block(block, x_BTD, context, inputs, recompute);

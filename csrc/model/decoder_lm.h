@@ -59,12 +59,18 @@ struct DecoderLMImpl : torch::nn::Module {
   // says so.
   bool has_int8_head(const QuantContext& context) const;
 
+  // Where the parameters are; inputs must be there too.
+  at::Device device() const { return embed->weight.device(); }
+
   ModelOptions options;
   at::ScalarType compute;
   torch::nn::Embedding embed{nullptr};
   torch::nn::ModuleList blocks{nullptr};
   Norm norm{nullptr};
   BitLinear head{nullptr};  // null when tied: the logits use embed.weight
+
+ private:
+  RopeTable rope_;
 };
 TORCH_MODULE(DecoderLM);
 

@@ -1,10 +1,9 @@
 #include "nn/dropout.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
+#include <ATen/TensorOperators.h>
 
-#include "base/counter_rng.h"
 #include "base/error.h"
+#include "ops/step_ops.h"
 
 namespace setun {
 
@@ -13,14 +12,7 @@ at::Tensor dropout(const at::Tensor& x, double probability, uint64_t key) {
   if (probability == 0) {
     return x;
   }
-  at::Tensor mask = at::empty(x.sizes(), at::kFloat);
-  auto* factor = mask.data_ptr<float>();
-  const auto kept = static_cast<float>(1 / (1 - probability));
-  at::parallel_for(0, mask.numel(), 16384, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      factor[i] = random_uniform(key, static_cast<uint64_t>(i)) < probability ? 0.0F : kept;
-    }
-  });
+  const at::Tensor mask = ops::dropout_mask(x.detach(), probability, static_cast<int64_t>(key));
   return x * mask.to(x.scalar_type());
 }
 

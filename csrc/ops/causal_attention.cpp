@@ -46,7 +46,7 @@ at::Tensor causal_attention_by_library(const at::Tensor& q, const at::Tensor& k,
 
 at::Tensor causal_attention(const at::Tensor& q_BHTD, const at::Tensor& k_BGSD,
                             const at::Tensor& v_BGSD, const at::Tensor& first_BT) {
-  if (!q_BHTD.is_cpu() && !q_BHTD.is_meta()) {
+  if (q_BHTD.is_cuda()) {
     return causal_attention_by_library(q_BHTD, k_BGSD, v_BGSD, first_BT);
   }
   static const auto op =

@@ -125,15 +125,19 @@ inline void check_rms_norm(const at::Tensor& x, const std::optional<at::Tensor>&
               gain ? gain->sizes() : at::IntArrayRef{});
 }
 
-inline void check_packed(const char* op, const at::Tensor& packed, int64_t rows, int64_t columns) {
+// `bytes`: of the matrix in the layout of the kernel's device.
+inline void check_packed(const char* op, const at::Tensor& packed, int64_t rows, int64_t columns,
+                         int64_t bytes) {
   TORCH_CHECK(rows >= 1 && columns >= 1 && columns <= cpu::kMaxColumns, op,
               ": expected at least one row and 1 to ", cpu::kMaxColumns, " columns, got ", rows,
               " x ", columns);
-  TORCH_CHECK(packed.scalar_type() == at::kByte && packed.dim() == 1 &&
-                  packed.numel() == cpu::packed_bytes(rows, columns),
-              op, ": expected ", cpu::packed_bytes(rows, columns),
-              " bytes packed by pack_ternary (", rows, " x ", columns, " codes), got ",
-              packed.scalar_type(), " ", packed.sizes());
+  TORCH_CHECK(packed.scalar_type() == at::kByte && packed.dim() == 1 && packed.numel() == bytes, op,
+              ": expected ", bytes, " bytes packed by pack_ternary (", rows, " x ", columns,
+              " codes), got ", packed.scalar_type(), " ", packed.sizes());
+}
+
+inline void check_packed(const char* op, const at::Tensor& packed, int64_t rows, int64_t columns) {
+  check_packed(op, packed, rows, columns, cpu::packed_bytes(rows, columns));
 }
 
 inline void check_pack_ternary(const at::Tensor& codes) {
@@ -190,9 +194,9 @@ inline void check_unpack_int4(const at::Tensor& packed, int64_t columns) {
 inline void check_ternary_linear(const at::Tensor& codes, const at::Tensor& scale,
                                  const at::Tensor& row_sums, const at::Tensor& packed, int64_t rows,
                                  int64_t columns, const at::Tensor& w_scale, at::ScalarType dtype,
-                                 const std::optional<at::Tensor>& residual) {
+                                 const std::optional<at::Tensor>& residual, int64_t bytes) {
   const char* op = "ternary_linear";
-  check_packed(op, packed, rows, columns);
+  check_packed(op, packed, rows, columns, bytes);
   if (codes.scalar_type() == at::kByte) {
     check_unpack_int4(codes, columns);
   } else {

@@ -5,8 +5,19 @@
 #endif
 
 namespace setun::ops {
+namespace {
+
+std::optional<at::DeviceType>& stand_in() {
+  static std::optional<at::DeviceType> type;
+  return type;
+}
+
+}  // namespace
 
 CudaDevices cuda_devices() {
+  if (stand_in()) {
+    return {.built = true, .count = 1, .reason = {}};
+  }
 #if defined(SETUN_CUDA)
   CudaDevices devices{.built = true, .count = 0, .reason = {}};
   const cudaError_t error = cudaGetDeviceCount(&devices.count);
@@ -18,6 +29,18 @@ CudaDevices cuda_devices() {
 #else
   return {};
 #endif
+}
+
+at::Device cuda_device() { return {stand_in().value_or(at::kCUDA), 0}; }
+
+void set_cuda_stand_in(std::optional<at::DeviceType> type) { stand_in() = type; }
+
+at::Tensor to_device(const at::Tensor& tensor, at::Device device) {
+  if (!tensor.defined() || tensor.device() == device) {
+    return tensor;
+  }
+  return device.is_cuda() ? tensor.pin_memory().to(device, /*non_blocking=*/true)
+                          : tensor.to(device);
 }
 
 }  // namespace setun::ops

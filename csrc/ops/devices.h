@@ -1,6 +1,9 @@
-// Which devices the operators of this build can run on.
+// Which devices the operators of this build can run on, and how a run's tensors get there.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
+#include <optional>
 #include <string>
 
 namespace setun::ops {
@@ -11,5 +14,17 @@ struct CudaDevices {
   std::string reason;  // the driver's, when count is 0
 };
 CudaDevices cuda_devices();
+
+// The device of a run on CUDA: the current one (a process per GPU sets CUDA_VISIBLE_DEVICES).
+at::Device cuda_device();
+
+// Another backend takes CUDA's place from now on: tests move whole runs to one they pretend, since
+// a tensor left behind on the host fails there as it would on CUDA. nullopt ends it.
+void set_cuda_stand_in(std::optional<at::DeviceType> type);
+
+// A host tensor's values on a device; the tensor itself when it is there already, or undefined. To
+// CUDA through pinned memory and without waiting: the copy is on the current stream, and LibTorch's
+// allocator keeps the pinned memory until it has run.
+at::Tensor to_device(const at::Tensor& tensor, at::Device device);
 
 }  // namespace setun::ops

@@ -67,9 +67,35 @@ at::Tensor cross_entropy_rows_(at::Tensor& logits, const at::Tensor& targets) {
   return cross_entropy_rows(logits, targets);
 }
 
+at::Tensor fp32_like(const at::Tensor& like) {
+  return at::empty(like.sizes(), like.options().dtype(at::kFloat));
+}
+
+at::Tensor counter_uniform_like(const at::Tensor& like, int64_t) { return fp32_like(like); }
+
+at::Tensor dropout_mask(const at::Tensor& like, double probability, int64_t) {
+  check_draws("dropout_mask", probability);
+  return fp32_like(like);
+}
+
+at::Tensor sum_of_squares(const at::Tensor& x) {
+  check_sum_of_squares(x);
+  return at::empty({}, x.options().dtype(at::kDouble));
+}
+
+at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                  const at::Tensor& v, at::ArrayRef<double> factors, bool absmean) {
+  check_adamw(p, grad, m, v, factors);
+  return absmean && p.numel() > 0 ? at::empty({1, 1}, p.options()) : at::empty({0}, p.options());
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(setun, Meta, m) {
+  m.impl("counter_uniform_like", counter_uniform_like);
+  m.impl("dropout_mask", dropout_mask);
+  m.impl("sum_of_squares", sum_of_squares);
+  m.impl("adamw_", adamw_);
   m.impl("gated_activation", gated_activation);
   m.impl("gated_activation_backward", gated_activation_backward);
   m.impl("rope", rope);

@@ -90,7 +90,8 @@ at::Tensor ternary_linear(const at::Tensor& codes, const at::Tensor& scale,
                           const at::Tensor& row_sums, const at::Tensor& packed, int64_t rows,
                           int64_t columns, const at::Tensor& w_scale, at::ScalarType dtype,
                           const std::optional<at::Tensor>& residual) {
-  check_ternary_linear(codes, scale, row_sums, packed, rows, columns, w_scale, dtype, residual);
+  check_ternary_linear(codes, scale, row_sums, packed, rows, columns, w_scale, dtype, residual,
+                       cpu::packed_bytes(rows, columns));
   std::vector<int64_t> shape = codes.sizes().vec();
   shape.back() = rows;
   return at::empty(shape, scale.options().dtype(dtype));

@@ -76,6 +76,12 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def("cross_entropy_rows(Tensor logits, Tensor targets) -> Tensor");
   m.def("cross_entropy_rows_(Tensor(a!) logits, Tensor targets) -> Tensor");
   m.def("rope(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
+  m.def("counter_uniform_like(Tensor like, int key) -> Tensor");
+  m.def("dropout_mask(Tensor like, float probability, int key) -> Tensor");
+  m.def("sum_of_squares(Tensor x) -> Tensor");
+  m.def(
+      "adamw_(Tensor(a!) p, Tensor grad, Tensor(b!) m, Tensor(c!) v, float[] factors, bool "
+      "absmean) -> Tensor");
   m.def("causal_attention(Tensor q, Tensor k, Tensor v, Tensor? first) -> Tensor");
   m.def(
       "causal_attention_forward(Tensor q, Tensor k, Tensor v, Tensor? first) -> (Tensor out, "

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "ops/checks.h"
 #include "ops/gated_kind.h"
@@ -89,6 +90,27 @@ inline void check_cross_entropy_rows(const at::Tensor& logits, const at::Tensor&
       targets.scalar_type() == at::kLong && targets.dim() == 1 && targets.size(0) == logits.size(0),
       "cross_entropy_rows: expected int64 targets [", logits.size(0), "], got ",
       targets.scalar_type(), " ", targets.sizes());
+}
+
+inline void check_draws(const char* op, double probability) {
+  TORCH_CHECK(probability >= 0 && probability < 1, op, ": probability must be in [0, 1), got ",
+              probability);
+}
+
+inline void check_sum_of_squares(const at::Tensor& x) {
+  TORCH_CHECK(x.scalar_type() == at::kFloat, "sum_of_squares: expected an fp32 tensor, got ",
+              x.scalar_type());
+}
+
+inline void check_adamw(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                        const at::Tensor& v, at::ArrayRef<double> factors) {
+  for (const auto& [name, t] : {std::pair("p", p), {"grad", grad}, {"m", m}, {"v", v}}) {
+    TORCH_CHECK(t.scalar_type() == at::kFloat && t.is_contiguous() && t.sizes() == p.sizes() &&
+                    t.device() == p.device(),
+                "adamw_: expected a contiguous fp32 ", name, " ", p.sizes(), " on ", p.device(),
+                ", got ", t.scalar_type(), " ", t.sizes(), " ", t.strides(), " on ", t.device());
+  }
+  TORCH_CHECK(factors.size() == 8, "adamw_: expected 8 factors, got ", factors.size());
 }
 
 }  // namespace setun::ops

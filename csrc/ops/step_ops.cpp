@@ -1,5 +1,7 @@
 #include "ops/step_ops.h"
 
+#include <array>
+
 #include "ops/dispatch.h"
 
 namespace setun::ops {
@@ -36,6 +38,33 @@ at::Tensor dequantize_rows(const at::Tensor& codes, const at::Tensor& scale, at:
       find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, at::ScalarType)>(
           "setun::dequantize_rows");
   return op.call(codes, scale, dtype);
+}
+
+at::Tensor counter_uniform_like(const at::Tensor& like, int64_t key) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, int64_t)>("setun::counter_uniform_like");
+  return op.call(like, key);
+}
+
+at::Tensor dropout_mask(const at::Tensor& like, double probability, int64_t key) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, double, int64_t)>("setun::dropout_mask");
+  return op.call(like, probability, key);
+}
+
+at::Tensor sum_of_squares(const at::Tensor& x) {
+  static const auto op = find_operator<at::Tensor(const at::Tensor&)>("setun::sum_of_squares");
+  return op.call(x);
+}
+
+at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                  const at::Tensor& v, const AdamWFactors& f, bool absmean) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                               const at::Tensor&, at::ArrayRef<double>, bool)>("setun::adamw_");
+  const std::array<double, 8> factors = {f.clip, f.decay, f.rate,  f.correction,
+                                         f.eps,  f.first, f.beta2, f.second};
+  return op.call(p, grad, m, v, factors, absmean);
 }
 
 }  // namespace setun::ops

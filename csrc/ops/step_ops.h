@@ -51,4 +51,27 @@ at::Tensor cross_entropy_rows_(at::Tensor& logits_NV, const at::Tensor& targets_
 // multiplier of a row (quantize_absmax_rows). In fp32 the bits of dequantize_absmax. No derivative.
 at::Tensor dequantize_rows(const at::Tensor& codes, const at::Tensor& scale, at::ScalarType dtype);
 
+// counter_uniform's draws 0, 1, ... of the key, fp32 in the shape of `like` and on its device.
+at::Tensor counter_uniform_like(const at::Tensor& like, int64_t key);
+// fp32 in the shape of `like` and on its device: 0 where the 53-bit draw i of the key
+// (base/counter_rng.h) is below `probability`, 0 <= probability < 1, else 1 / (1 - probability).
+at::Tensor dropout_mask(const at::Tensor& like, double probability, int64_t key);
+
+// sum(x^2) of an fp32 tensor, a double scalar on its device, in fixed chunks: equal for every
+// thread count and device, and, because fp32 squares cannot overflow a double, non-finite exactly
+// when an element is.
+at::Tensor sum_of_squares(const at::Tensor& x);
+
+// What an AdamW update multiplies with, rounded to fp32 once: the gradient's clip factor, 1 - lr
+// wd, lr / (1 - b1^t), 1 / sqrt(1 - b2^t), eps, 1 - b1, b2, 1 - b2.
+struct AdamWFactors {
+  double clip, decay, rate, correction, eps, first, beta2, second;
+};
+// Updates contiguous fp32 p, m and v of one shape for the gradient in one pass (formula in
+// ops/cpu/optimizer_impl.h). With `absmean` it returns mean|p| of what it wrote, fp32 [1, 1], bit
+// for bit the statistic of quantize_absmean with group 0 before its eps; else an empty tensor. p
+// keeps its version: the caller counts the change.
+at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                  const at::Tensor& v, const AdamWFactors& factors, bool absmean);
+
 }  // namespace setun::ops

@@ -51,10 +51,11 @@ class AdamW {
 
   // From now on every step() leaves absmean_of() behind for these parameters of the optimizer.
   void keep_absmean(const std::vector<at::Tensor>& parameters);
-  // mean|p| after the last step() that updated p, bit for bit the statistic of
-  // ops::quantize_absmean with group 0 before its eps; absent before a step, after any other write
-  // to p (a loaded checkpoint, a projection), and for parameters that keep_absmean was not given.
-  std::optional<float> absmean_of(const at::Tensor& parameter) const;
+  // mean|p| after the last step() that updated p, fp32 [1, 1] on p's device, bit for bit the
+  // statistic of ops::quantize_absmean with group 0 before its eps; undefined before a step, after
+  // any other write to p (a loaded checkpoint, a projection), and for parameters that keep_absmean
+  // was not given.
+  at::Tensor absmean_of(const at::Tensor& parameter) const;
 
   // "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step": live tensors, for the checkpoint to save
   // or copy into.
@@ -68,7 +69,7 @@ class AdamW {
     std::vector<at::Tensor> steps;
   };
   struct Absmean {
-    std::optional<float> value;
+    at::Tensor value;
     uint32_t version = 0;  // of the parameter that `value` belongs to
   };
   void update(GroupState& state, size_t index, double lr, double weight_decay);

@@ -2,7 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_strided.h>
-#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -171,11 +170,9 @@ IntegerWeight integer_weight(const at::Tensor& latent_OI, const LinearSpec& spec
   const at::Tensor w = spec.rotation.rotates_weight() ? rotate(latent, spec.rotation) : latent;
   IntegerWeight made;
   if (const auto group = packing_group(spec.weight, w.size(1))) {
-    const bool known = options.absmean && *group == 0 && w.is_same(latent);
+    const bool known = options.absmean.defined() && *group == 0 && w.is_same(latent);
     ops::PackedWeight q =
-        known ? ops::quantize_pack_scaled(
-                    w, at::full({1, 1},
-                                std::max(*options.absmean, static_cast<float>(spec.weight.eps))))
+        known ? ops::quantize_pack_scaled(w, options.absmean.clamp_min(spec.weight.eps))
               : ops::quantize_pack_absmean(w, *group, spec.weight.eps);
     made.packed = std::move(q.codes);
     made.scale = std::move(q.scale);

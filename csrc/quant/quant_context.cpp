@@ -88,7 +88,7 @@ QuantContext::Entry& QuantContext::prepare(int64_t layer, const at::Tensor& late
         integer_weight(entry.latent, *active.now,
                        {.draws_key = key,
                         .with_transposed = products_.input_gradient != InputGradient::kExact,
-                        .absmean = known_absmean_ ? known_absmean_(entry.latent) : std::nullopt});
+                        .absmean = known_absmean_ ? known_absmean_(entry.latent) : at::Tensor()});
     return entry;
   }
   entry.weight = weight_of(entry.latent, *active.now, key);

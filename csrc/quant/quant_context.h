@@ -97,9 +97,10 @@ class QuantContext {
   const ops::RowCodes& row_codes(const at::Tensor& parameter_OI);
   InferenceHead inference_head() const { return products_.inference_head; }
 
-  // mean|w| of a latent that whoever wrote it already knows, or nothing; it must be the statistic
-  // of ops::quantize_absmean to the bit (AdamW::absmean_of). Spares one read of the weight.
-  using KnownAbsmean = std::function<std::optional<float>(const at::Tensor&)>;
+  // mean|w| of a latent that whoever wrote it already knows, fp32 [1, 1] on the latent's device, or
+  // an undefined tensor; it must be the statistic of ops::quantize_absmean to the bit
+  // (AdamW::absmean_of). Spares one read of the weight.
+  using KnownAbsmean = std::function<at::Tensor(const at::Tensor&)>;
   void set_known_absmean(KnownAbsmean known) { known_absmean_ = std::move(known); }
 
   // Times a weight was quantized since construction: tests prove that micro-batches and evaluation

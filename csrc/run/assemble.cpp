@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <thread>
 #if defined(__GLIBC__)
@@ -28,6 +29,12 @@ at::ScalarType compute_dtype(ComputeDtype dtype) {
       return at::kBFloat16;
   }
   return at::kFloat;
+}
+
+void place(torch::nn::Module& model, const RunOptions& run) {
+  if (run.device != Device::kCpu) {
+    model.to(device_of(run));
+  }
 }
 
 ProductOptions product_options(const RunOptions& run) {
@@ -79,9 +86,8 @@ void check_device(Device device) {
               "run.device=cpu");
   SETUN_CHECK(cuda.count > 0, "run.device: cuda: no CUDA device (", cuda.reason,
               "); set run.device=cpu");
-  throw Error(
-      "run.device: cuda: the operators run on CUDA, but a whole run cannot be moved there "
-      "yet; set run.device=cpu");
+  // Deterministic products need a workspace of fixed size, read when cuBLAS starts.
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
 }
 
 // A step frees and asks for the same tensors again and again. Left alone, the C library gives the
@@ -102,6 +108,10 @@ void keep_freed_memory() {
 void set_matmul_precision(MatmulPrecision precision) {
   at::globalContext().setFloat32MatmulPrecision(precision == MatmulPrecision::kMedium ? "medium"
                                                                                       : "highest");
+}
+
+at::Device device_of(const RunOptions& options) {
+  return options.device == Device::kCpu ? at::Device(at::kCPU) : ops::cuda_device();
 }
 
 void set_up_process(const RunOptions& options) {
@@ -126,6 +136,7 @@ AssembledModel assemble_model(const RunConfig& config, int64_t vocab_size) {
               "; leave model.vocab_size out to take the tokenizer's");
   made.model = DecoderLM(made.options, compute_dtype(config.run.compute));
   initialise(made.model, static_cast<uint64_t>(config.run.seed));
+  place(*made.model, config.run);
   made.context =
       std::make_unique<QuantContext>(make_plan(made.options, config), product_options(config.run));
   return made;
@@ -173,6 +184,7 @@ AssembledTask assemble_classifier(const RunConfig& config) {
   }
   Classifier model(options, compute_dtype(config.run.compute));
   initialise(model, static_cast<uint64_t>(config.run.seed));
+  place(*model, config.run);
   AssembledTask made;
   made.context =
       std::make_unique<QuantContext>(make_plan(options, config), product_options(config.run));

@@ -20,6 +20,8 @@ namespace setun::run {
 // Threads, matrix-product precision and device of this process. Throws Error when the device is not
 // to be had.
 void set_up_process(const RunOptions& options);
+// Where the run's tensors are; set_up_process has seen that it is to be had.
+at::Device device_of(const RunOptions& options);
 // LibTorch's backend of fp32 products, from now on.
 void set_matmul_precision(MatmulPrecision precision);
 

@@ -159,6 +159,11 @@ void check_inference_head(const RunConfig& config, const QuantPlan& plan, Errors
   if (config.run.inference_head == InferenceHead::kCompute) {
     return;
   }
+  if (config.run.device != Device::kCpu) {
+    errors.add("inference_head", "is ", enum_name(config.run.inference_head),
+               ", which has kernels for run.device: cpu alone; set run.inference_head: compute");
+    return;
+  }
   for (const QuantPlan::Phase& phase : plan.phases) {
     for (std::size_t i = 0; i < phase.specs.size(); ++i) {
       const LinearSpec& spec = phase.specs[i];

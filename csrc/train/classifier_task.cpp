@@ -27,7 +27,7 @@ StepSample ClassifierTask::sample(int64_t micro_batches) {
   micro_batches_.clear();
   StepSample step;
   for (int64_t i = 0; i < micro_batches; ++i) {
-    micro_batches_.push_back(train_->next());
+    micro_batches_.push_back(on_device(train_->next(), model_->device()));
     step.valid_targets += micro_batches_.back().labels_B.numel();
   }
   step.samples = step.valid_targets;
@@ -58,7 +58,7 @@ EvalResult ClassifierTask::evaluate(QuantContext& context) {
   EvalResult result;
   double correct = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const SampleBatch batch = validation_->next();
+    const SampleBatch batch = on_device(validation_->next(), model_->device());
     const at::Tensor logits_BC = logits(batch, context, std::nullopt);
     result.loss +=
         cross_entropy_sum(logits_BC.unsqueeze(1), batch.labels_B.unsqueeze(1)).sum.item<double>();

@@ -27,7 +27,7 @@ StepSample LanguageModelTask::sample(int64_t micro_batches) {
   choices_E_.clear();
   StepSample step;
   for (int64_t i = 0; i < micro_batches; ++i) {
-    micro_batches_.push_back(train_->next());
+    micro_batches_.push_back(on_device(train_->next(), model_->device()));
     step.valid_targets += micro_batches_.back().valid_targets;
     step.samples += micro_batches_.back().tokens_BT.numel();
   }

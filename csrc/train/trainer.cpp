@@ -149,19 +149,23 @@ void Trainer::train_step() {
 Trainer::StepLoss Trainer::forward_backward(const StepSample& sample) {
   const auto valid = static_cast<double>(sample.valid_targets);
   const auto micro_batches = static_cast<double>(options_.run.accumulate);
-  double loss_sum = 0;
-  std::optional<double> auxiliary;
+  at::Tensor loss_sum, auxiliary;  // double, on the device: read once, with everything launched
+  const auto add = [](at::Tensor& sum, const at::Tensor& term) {
+    sum = sum.defined() ? sum + term : term;
+  };
   for (int64_t i = 0; i < options_.run.accumulate; ++i) {
     const MicroBatchLoss loss = parts_.task.loss(i, parts_.context);
-    loss_sum += loss.sum.item<double>();
+    add(loss_sum, loss.sum.detach().to(at::kDouble));
     at::Tensor objective = loss.sum / valid;
     if (loss.auxiliary.defined()) {
       objective = objective + loss.auxiliary / micro_batches;
-      auxiliary = auxiliary.value_or(0) + loss.auxiliary.item<double>() / micro_batches;
+      add(auxiliary, loss.auxiliary.detach().to(at::kDouble).div(micro_batches));
     }
     objective.backward();
   }
-  return {.loss = loss_sum / valid, .auxiliary = auxiliary};
+  return {
+      .loss = loss_sum.item<double>() / valid,
+      .auxiliary = auxiliary.defined() ? std::optional(auxiliary.item<double>()) : std::nullopt};
 }
 
 void Trainer::update(double loss, const StepState& state) {

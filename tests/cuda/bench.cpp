@@ -9,9 +9,13 @@
 #include <functional>
 #include <vector>
 
+#include "adamw.h"
+#include "cross_entropy.h"
+#include "elements.h"
 #include "layouts.h"
 #include "lt_matmul.h"
 #include "products.h"
+#include "step.h"
 #include "tokens.h"
 #include "weights.h"
 
@@ -192,6 +196,69 @@ void weights(int n, int k) {
   });
 }
 
+// The rest of a step for m tokens of bf16, `n` wide: one pass over memory each.
+void streams(int m, int n) {
+  const int64_t count = static_cast<int64_t>(m) * n;
+  const auto bytes = static_cast<size_t>(count) * 2;
+  const Buffer a(bytes, true), b(bytes, true), c(bytes, true), d(bytes), e(bytes),
+      tables(static_cast<size_t>(m) * 64 * 4), scale(static_cast<size_t>(m) * 4);
+  constexpr int kHalf = 64;
+  const int64_t dim = 2 * kHalf, heads = n / dim;
+  sample("rope", m, n, 0, [&](int turn) {
+    check("rope", rope({a.at(turn), d.at(), true, 1, heads, m, kHalf, count, dim, n, count, dim, n,
+                        tables.at<float>(), tables.at<float>(), 1},
+                       nullptr));
+  });
+  GatedParams p{};
+  p.is_bf16 = true;
+  p.count = count;
+  p.y = p.d_gate = d.at();
+  p.d_up = e.at();
+  const auto gated = [&](const char* name, cudaError_t (*run)(const GatedParams&, cudaStream_t)) {
+    sample(name, m, n, 0, [&](int turn) {
+      p.gate = a.at(turn);
+      p.up = b.at(turn);
+      p.dy = c.at(turn);
+      check(name, run(p, nullptr));
+    });
+  };
+  gated("swiglu", gated_activation);
+  gated("swiglu_backward", gated_backward);
+  sample("dequantize", m, n, 0, [&](int turn) {
+    check("dequantize",
+          dequantize_rows({a.at<int8_t>(turn), scale.at<float>(), m, n, d.at(), true}, nullptr));
+  });
+}
+
+void losses(int m, int classes) {
+  const Buffer z(static_cast<size_t>(m) * static_cast<size_t>(classes) * 2),
+      targets(static_cast<size_t>(m) * 8), out(static_cast<size_t>(m) * 4);
+  check("cudaMemset", cudaMemset(targets.at(), 0, static_cast<size_t>(m) * 8));  // class 0
+  sample("cross_entropy", m, classes, 0, [&](int) {
+    check("cross_entropy", cross_entropy({z.at(), true, m, classes, targets.at<int64_t>(), -100, 1,
+                                          out.at<float>(), true},
+                                         nullptr));
+  });
+}
+
+void optimizer(int n, int k) {
+  const auto count = static_cast<size_t>(n) * static_cast<size_t>(k);
+  const Buffer w(count * 4, true), grad(count * 4, true), m(count * 4, true), v(count * 4, true),
+      partial(static_cast<size_t>(weight_workspace(static_cast<int64_t>(count))) * 4),
+      squares(static_cast<size_t>(squares_workspace(static_cast<int64_t>(count))) * 8 + 8);
+  sample("adamw", 0, n, k, [&](int turn) {
+    check("adamw",
+          adamw({w.at<float>(turn), grad.at<float>(turn), m.at<float>(turn), v.at<float>(turn), n,
+                 k, 1, 1, 1e-3f, 2, 1e-8f, 0.1f, 0.95f, 0.05f, partial.at<float>()},
+                nullptr));
+  });
+  sample("sum_of_squares", 0, n, k, [&](int turn) {
+    check("sum_of_squares", sum_of_squares({grad.at<float>(turn), static_cast<int64_t>(count),
+                                            squares.at<double>() + 1, squares.at<double>()},
+                                           nullptr));
+  });
+}
+
 }  // namespace
 }  // namespace setun::cuda
 
@@ -213,6 +280,11 @@ int main() {
       products(lt, m, n, k);
     }
     weights(n, k);
+    optimizer(n, k);
+  }
+  for (const int m : {1, 16, 512, 8192}) {
+    streams(m, 2560);
+    losses(m, 32000);
   }
   for (const int k : {2560, 8192}) {
     for (const int m : {1, 16, 512, 8192}) {

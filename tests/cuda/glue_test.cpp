@@ -3,51 +3,24 @@
 #include <functional>
 #include <vector>
 
-#include "ops/cuda/ops_cuda.h"
+#include "cuda/glue_support.h"
 #include "ops/ops.h"
-#include "support/catch.h"
-#include "support/test_headers.h"
 
 namespace setun {
 namespace {
 
 namespace glue = ops::cuda;
-using Tensors = std::vector<at::Tensor>;
-
-// Equal bits, a NaN equal to any other.
-bool identical(const at::Tensor& a, const at::Tensor& b) {
-  if (a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type()) {
-    return false;
-  }
-  if (!a.is_floating_point()) {
-    return a.equal(b);
-  }
-  return a.isnan().equal(b.isnan()) && a.nan_to_num(0).equal(b.nan_to_num(0)) &&
-         a.nan_to_num(0).signbit().equal(b.nan_to_num(0).signbit());
-}
+using test::identical;
+using test::input;
+using test::list;
+using test::on_cpu;
+using test::Tensors;
 
 struct Operator {
   const char* name;
   std::function<Tensors(const at::Tensor&)> cuda;
   std::function<c10::Stack(const at::Tensor&)> arguments;
 };
-
-// The CPU kernel of the same name through the dispatcher.
-Tensors on_cpu(const char* name, c10::Stack stack) {
-  const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow((std::string("setun::") + name).c_str(), "");
-  op.callBoxed(stack);
-  Tensors out;
-  for (const c10::IValue& v : stack) {
-    out.push_back(v.toTensor());
-  }
-  return out;
-}
-
-template <class... T>
-Tensors list(const std::tuple<T...>& results) {
-  return std::apply([](const auto&... t) { return Tensors{t...}; }, results);
-}
 
 std::vector<Operator> row_operators() {
   const auto bits_eps = [](int64_t bits) {
@@ -129,11 +102,6 @@ void check(const Operator& op, const at::Tensor& x) {
   }
 }
 
-at::Tensor input(at::IntArrayRef shape) {
-  at::manual_seed(5);
-  return at::randn(shape);
-}
-
 }  // namespace
 
 TEST_CASE("CUDA glue: operators of rows equal the CPU's bit for bit") {
@@ -181,12 +149,7 @@ TEST_CASE("CUDA glue: one absmax scale for a tensor wider than a block's memory"
 TEST_CASE("CUDA glue: norm derivatives and dequantizers equal the CPU's bit for bit") {
   const at::Tensor x = input({70, 48}), grad = input({70, 48}).flip(0), gain = input({48});
   const at::Tensor factor = x.pow(2).mean(-1).rsqrt();
-  const auto same = [](const Tensors& got, const Tensors& wanted) {
-    REQUIRE(got.size() == wanted.size());
-    for (size_t i = 0; i < got.size(); ++i) {
-      CHECK(identical(got[i], wanted[i]));
-    }
-  };
+  const auto same = test::check_same;
   same(list(glue::rms_norm_backward(grad, x, gain, factor)),
        on_cpu("rms_norm_backward", {grad, x, gain, factor}));
   same(list(glue::rms_norm_backward(grad, x, std::nullopt, factor)),

@@ -5,10 +5,12 @@
 
 #include "adamw.h"
 #include "cross_entropy.h"
+#include "elements.h"
 #include "harness.h"
 #include "layouts.h"
 #include "products.h"
 #include "ptxi/ptxi.h"
+#include "step.h"
 #include "tokens.h"
 #include "weights.h"
 
@@ -237,8 +239,43 @@ void loss_floors() {
   print_floor(
       {"cross-entropy; 512 x 32000, bf16", "cross_entropy", kRows, 4.0 * kRows * kClasses, 0, [&] {
          CHECK_RUNS(cross_entropy(
-             {logits.data(), true, 1, kClasses, targets.data(), -100, 1.0f, losses.data()},
+             {logits.data(), true, 1, kClasses, targets.data(), -100, 1.0f, losses.data(), true},
              nullptr));
+       }});
+}
+
+// Streams of bf16 but for the optimizer's fp32: 512 tokens, 2560 wide.
+void stream_floors() {
+  constexpr int64_t kCount = 16384, kHeads = 4, kTime = 32, kDim = 128;
+  constexpr double kRepeat = 512.0 * 2560 / kCount, kBytes = 512.0 * 2560;
+  const Device<bf16> a(as_bf16(values(kCount, 1))), b(as_bf16(values(kCount, 2))),
+      c(as_bf16(values(kCount, 3))), d(kCount), e(kCount);
+  const Device<float> wide(values(kCount, 4)), cos(values(kTime * kDim / 2, 5)), scale(8);
+  const Device<double> partial(1), total(1);
+  const Device<int8_t> codes(std::vector<int8_t>(kCount, 3));
+  constexpr int64_t kHead = kTime * kDim, kBatch = kHeads * kHead;
+  print_floor({"rotary embedding; 512 x 2560, bf16", "rope", kRepeat, 4 * kBytes, 0, [&] {
+                 CHECK_RUNS(rope({a.data(), d.data(), true, 1, kHeads, kTime, kDim / 2, kBatch,
+                                  kHead, kDim, kBatch, kHead, kDim, cos.data(), cos.data(), 1},
+                                 nullptr));
+               }});
+  GatedParams p{a.data(), b.data(), nullptr, true,   GatedRule::kSilu,
+                kCount,   d.data(), nullptr, nullptr};
+  print_floor({"SwiGLU; 512 x 2560, bf16", "gated", kRepeat, 6 * kBytes, 0,
+               [&] { CHECK_RUNS(gated_activation(p, nullptr)); }});
+  p.dy = c.data();
+  p.d_gate = d.data();
+  p.d_up = e.data();
+  print_floor({"SwiGLU backward; 512 x 2560, bf16", "gated", kRepeat, 10 * kBytes, 0,
+               [&] { CHECK_RUNS(gated_backward(p, nullptr)); }});
+  print_floor({"values of codes; 512 x 2560, bf16", "dequantize", kRepeat, 3 * kBytes, 0, [&] {
+                 CHECK_RUNS(dequantize_rows(
+                     {codes.data(), scale.data(), 8, kCount / 8, d.data(), true}, nullptr));
+               }});
+  print_floor(
+      {"sum of squares; 2560 x 2560, fp32", "squares", 2560.0 * 2560 / kCount, 4.0 * 2560 * 2560, 0,
+       [&] {
+         CHECK_RUNS(sum_of_squares({wide.data(), kCount, partial.data(), total.data()}, nullptr));
        }});
 }
 
@@ -253,6 +290,7 @@ void print_floors() {
   token_floors();
   weight_floors();
   loss_floors();
+  stream_floors();
 }
 
 void add_ptx_cases() {

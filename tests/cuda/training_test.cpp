@@ -226,10 +226,10 @@ void run_cross_entropy(int64_t columns, bool is_bf16, uint64_t seed) {
   const Device<float> wide(z), losses(targets.size());
   const Device<bf16> narrow(as_bf16(z));
   const Device<int64_t> device_targets(targets);
-  CHECK_RUNS(
-      cross_entropy({is_bf16 ? static_cast<void*>(narrow.data()) : wide.data(), is_bf16, 3,
-                     static_cast<int>(columns), device_targets.data(), -100, 0.25f, losses.data()},
-                    nullptr));
+  CHECK_RUNS(cross_entropy(
+      {is_bf16 ? static_cast<void*>(narrow.data()) : wide.data(), is_bf16, 3,
+       static_cast<int>(columns), device_targets.data(), -100, 0.25f, losses.data(), true},
+      nullptr));
   Floats dz;
   if (is_bf16) {
     std::vector<uint16_t> raw(z.size());
@@ -258,7 +258,7 @@ SETUN_CUDA_TEST(training_cross_entropy_as_on_cpu) {
   const Device<float> logits(z), losses(1);
   const Device<int64_t> targets(std::vector<int64_t>{17});
   CHECK_RUNS(cross_entropy(
-      {logits.data(), false, 1, 4500, targets.data(), -100, 1.0f, losses.data()}, nullptr));
+      {logits.data(), false, 1, 4500, targets.data(), -100, 1.0f, losses.data(), true}, nullptr));
   ops::cpu::step_kernels_scalar().cross_entropy_gradient({z.data(), ops::cpu::Element::kFp32}, 17,
                                                          4500);
   CHECK_THAT(all_same(logits.read(), z));
@@ -271,8 +271,8 @@ SETUN_CUDA_TEST(training_cross_entropy_not_finite) {
   z[5] = std::numeric_limits<float>::quiet_NaN();
   const Device<float> logits(z), losses(1);
   const Device<int64_t> targets(std::vector<int64_t>{2});
-  CHECK_RUNS(cross_entropy({logits.data(), false, 1, 64, targets.data(), -100, 1.0f, losses.data()},
-                           nullptr));
+  CHECK_RUNS(cross_entropy(
+      {logits.data(), false, 1, 64, targets.data(), -100, 1.0f, losses.data(), true}, nullptr));
   CHECK_THAT(std::isnan(losses.read()[0]));
   CHECK_THAT(std::isnan(logits.read()[0]));
 }

@@ -167,7 +167,8 @@ SETUN_CUDA_TEST(weights_pack_unpack) {
     const Device<uint32_t> packed(static_cast<size_t>(ternary_words(rows, tiles_k(columns))));
     CHECK_RUNS(
         pack_ternary({device_codes.data(), kRows, kColumns, transpose, packed.data()}, nullptr));
-    CHECK_RUNS(unpack_ternary({packed.data(), rows, columns, wide.data(), back.data()}, nullptr));
+    CHECK_RUNS(
+        unpack_ternary({packed.data(), rows, columns, wide.data(), back.data(), nullptr}, nullptr));
     const std::vector<int8_t> got = back.read();
     const std::vector<uint32_t> words = packed.read();
     for (int64_t r = 0; r < rows; ++r) {

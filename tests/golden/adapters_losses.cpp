@@ -12,7 +12,7 @@ void add_loss_adapters(Adapters& adapters) {
     const at::Tensor logits = arguments.tensor("logits").requires_grad_();
     const TokenLoss loss = cross_entropy_sum(logits, arguments.tensor("targets", at::kLong));
     const bool mean = arguments.text_or("reduction", "mean") == "mean";
-    const at::Tensor reduced = mean ? loss.sum / loss.valid : loss.sum;
+    const at::Tensor reduced = mean ? loss.sum / loss.valid() : loss.sum;
     reduced.backward();
     return {{"loss", to_json(reduced)}, {"grad", to_json(logits.grad())}};
   };

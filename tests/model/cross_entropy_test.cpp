@@ -28,7 +28,7 @@ TEST_CASE("value and gradient equal the composite in double, over several slices
                                                       {}, at::Reduction::Sum, kIgnoreTarget);
   (reference * 0.25).backward();
   CHECK(loss.sum.item<double>() == Approx(reference.item<double>()).epsilon(1e-6));
-  CHECK(loss.valid == 18);
+  CHECK(loss.valid() == 18);
   CHECK(at::allclose(logits.grad().to(at::kDouble), exact.grad(), 1e-5, 1e-8));
 }
 
@@ -48,7 +48,7 @@ TEST_CASE("ignored targets count for nothing, whatever their logits") {
 TEST_CASE("a batch without valid targets has loss and gradient zero") {
   const at::Tensor logits = at::randn({1, 2, 5}).requires_grad_();
   const TokenLoss loss = cross_entropy_sum(logits, at::full({1, 2}, kIgnoreTarget, at::kLong));
-  CHECK(loss.valid == 0);
+  CHECK(loss.valid() == 0);
   CHECK(loss.sum.item<double>() == 0);
   loss.sum.backward();
   CHECK(logits.grad().abs().sum().item<double>() == 0);

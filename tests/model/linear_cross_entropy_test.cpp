@@ -32,7 +32,7 @@ Outcome fused(const at::Tensor& hidden_in, const at::Tensor& weight_in, const at
   const at::Tensor hidden = hidden_in.detach().requires_grad_(),
                    weight = weight_in.detach().requires_grad_();
   const TokenLoss loss = linear_cross_entropy_sum(hidden, weight, targets, compute);
-  CHECK(loss.valid == targets.ne(kIgnoreTarget).sum().item<int64_t>());
+  CHECK(loss.valid() == targets.ne(kIgnoreTarget).sum().item<int64_t>());
   (loss.sum * scale).backward();
   return {loss.sum.item<double>(), hidden.grad(), weight.grad()};
 }

@@ -54,7 +54,6 @@ at::Tensor layer_norm_plain(const at::Tensor& x, double eps) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(setun, Autograd, m) { m.impl("layer_norm", layer_norm_autograd); }
-TORCH_LIBRARY_IMPL(setun, CPU, m) { m.impl("layer_norm", layer_norm_plain); }
-TORCH_LIBRARY_IMPL(setun, Meta, m) { m.impl("layer_norm", layer_norm_plain); }
+TORCH_LIBRARY_IMPL(setun, CompositeExplicitAutograd, m) { m.impl("layer_norm", layer_norm_plain); }
 
 }  // namespace setun::ops

@@ -48,7 +48,6 @@ at::Tensor rms_norm_plain(const at::Tensor& x, const OptionalTensor& gain, doubl
 }  // namespace
 
 TORCH_LIBRARY_IMPL(setun, Autograd, m) { m.impl("rms_norm", rms_norm_autograd); }
-TORCH_LIBRARY_IMPL(setun, CPU, m) { m.impl("rms_norm", rms_norm_plain); }
-TORCH_LIBRARY_IMPL(setun, Meta, m) { m.impl("rms_norm", rms_norm_plain); }
+TORCH_LIBRARY_IMPL(setun, CompositeExplicitAutograd, m) { m.impl("rms_norm", rms_norm_plain); }
 
 }  // namespace setun::ops

@@ -185,7 +185,7 @@ at::Tensor ternary_linear(const at::Tensor& codes, const at::Tensor& scale_in,
                           int64_t columns, const at::Tensor& w_scale_in, at::ScalarType dtype,
                           const std::optional<at::Tensor>& residual_in) {
   check_ternary_linear(codes, scale_in, row_sums, packed_in, rows, columns, w_scale_in, dtype,
-                       residual_in);
+                       residual_in, packed_bytes(rows, columns));
   std::vector<int64_t> shape = codes.sizes().vec();
   shape.back() = rows;
   at::Tensor y = at::empty(shape, codes.options().dtype(dtype));

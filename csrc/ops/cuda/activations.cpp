@@ -19,12 +19,9 @@ struct Rule {
 TensorPair codes_of(const char* op, const at::Tensor& x, const Rule& rule) {
   TokenCall call(op, x);
   call.quantizer(rule.rule, rule.bits, rule.multiplier, rule.eps);
-  at::Tensor codes = call.empty(at::kChar), scale = call.empty_per_row();
-  call.params.codes = codes.data_ptr<int8_t>();
-  call.params.code_stride = call.params.columns;
-  call.params.scale = scale.data_ptr<float>();
+  TensorPair result = call.codes_and_scale();
   call.run();
-  return {codes, scale};
+  return result;
 }
 
 at::Tensor values_of(const char* op, const at::Tensor& x, const Rule& rule) {

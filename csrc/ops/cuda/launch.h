@@ -6,6 +6,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <initializer_list>
+#include <optional>
+
 #include "cuda/runtime.h"
 #if !defined(SETUN_EMU)
 #include <c10/cuda/CUDAGuard.h>
@@ -14,10 +17,21 @@
 
 namespace setun::ops::cuda {
 
+#if defined(SETUN_EMU)
+// What a test does to a pretended device's memory around a kernel's run.
+struct EmulatedMemory {
+  static inline void (*open)() = [] {};
+  static inline void (*close)() = [] {};
+};
+#endif
+
 class DeviceScope {
  public:
 #if defined(SETUN_EMU)
-  explicit DeviceScope(const at::Tensor&) {}
+  explicit DeviceScope(const at::Tensor&) { EmulatedMemory::open(); }
+  ~DeviceScope() { EmulatedMemory::close(); }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
   cudaStream_t stream() const { return nullptr; }
 #else
   explicit DeviceScope(const at::Tensor& on) : guard_(on.device()) {}
@@ -27,6 +41,16 @@ class DeviceScope {
   c10::cuda::CUDAGuard guard_;
 #endif
 };
+
+// Kernels read addresses: one on another device would be anything.
+inline void check_same_device(const char* op, const at::Tensor& first,
+                              std::initializer_list<std::optional<at::Tensor>> others) {
+  for (const std::optional<at::Tensor>& t : others) {
+    TORCH_CHECK(!t || !t->defined() || t->device() == first.device(), op,
+                ": expected all tensors to be on the same device, but found ", first.device(),
+                " and ", t->device());
+  }
+}
 
 inline void check_launch(const char* op, cudaError_t error) {
   TORCH_CHECK(error == cudaSuccess, op,

@@ -34,6 +34,7 @@ at::Tensor top_of_every(const char* op, const at::Tensor& x, int64_t every, int6
 
 TensorPair norm_forward(const char* op, const at::Tensor& x, const std::optional<at::Tensor>& gain,
                         double eps, bool centre) {
+  check_same_device(op, x, {gain});
   TokenCall call(op, x);
   const std::optional<at::Tensor> g =
       gain && gain->defined() ? std::optional(gain->contiguous()) : std::nullopt;
@@ -51,6 +52,7 @@ TensorPair norm_forward(const char* op, const at::Tensor& x, const std::optional
 
 void run_backward(const char* op, setun::cuda::NormBackwardParams p, const at::Tensor& grad,
                   const at::Tensor& x, const at::Tensor& factor) {
+  check_same_device(op, x, {grad, factor});
   TORCH_CHECK(grad.sizes() == x.sizes() && factor.numel() * x.size(-1) == x.numel(), op, ": grad ",
               grad.sizes(), ", input ", x.sizes(), ", factor ", factor.sizes());
   p.dy = grad.const_data_ptr<float>();
@@ -94,6 +96,7 @@ TensorPair rms_norm_forward(const at::Tensor& x, const std::optional<at::Tensor>
 
 TensorPair rms_norm_backward(const at::Tensor& grad_in, const at::Tensor& x_in,
                              const std::optional<at::Tensor>& gain_in, const at::Tensor& factor) {
+  check_same_device("rms_norm_backward", x_in, {gain_in});
   const at::Tensor grad = as_fp32(grad_in), x = as_fp32(x_in);
   const bool with_gain = gain_in && gain_in->defined();
   const std::optional<at::Tensor> gain =

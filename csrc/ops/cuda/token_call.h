@@ -5,6 +5,7 @@
 
 #include "cuda/tokens.h"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/ops_cuda.h"
 
 namespace setun::ops::cuda {
 
@@ -43,6 +44,15 @@ struct TokenCall {
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = 1;
     return at::empty(shape, x.options().dtype(at::kFloat));
+  }
+
+  // Codes and scale as every quantizer of rows returns them.
+  TensorPair codes_and_scale() {
+    at::Tensor codes = empty(at::kChar), scale = empty_per_row();
+    params.codes = codes.data_ptr<int8_t>();
+    params.code_stride = params.columns;
+    params.scale = scale.data_ptr<float>();
+    return {codes, scale};
   }
 
   void run() const {

@@ -50,6 +50,12 @@ at::Tensor codes_of(const char* op, const Group& g, WeightRule rule, const float
 
 }  // namespace
 
+at::Tensor absmean_scale(const char* op, const at::Tensor& w, int64_t group, double eps) {
+  const Group g = group_of(w, group);
+  fill_scale(op, g, WeightRule::kAbsmean, eps);
+  return g.scale;
+}
+
 TensorPair quantize_absmean(const at::Tensor& w, int64_t group, double eps) {
   check_ternary("quantize_absmean", w, group, eps);
   const Group g = group_of(w, group);
@@ -57,13 +63,14 @@ TensorPair quantize_absmean(const at::Tensor& w, int64_t group, double eps) {
   return {codes_of("quantize_absmean", g, WeightRule::kAbsmean, nullptr), g.scale};
 }
 
-// A selection, so LibTorch's may be used: every method gives the same element.
+// A selection, so LibTorch's may be used: every method gives the same element. Not kthvalue, which
+// LibTorch refuses on CUDA where it may only use deterministic algorithms, as Setun does.
 TensorPair quantize_absmedian(const at::Tensor& w, int64_t group, double eps) {
   check_ternary("quantize_absmedian", w, group, eps);
   const Group g = group_of(w, group);
   const int64_t length = group == 0 ? w.numel() : group;
   const at::Tensor magnitude = g.w.to(at::kFloat).abs().view({-1, length});
-  const at::Tensor median = std::get<0>(magnitude.kthvalue((length - 1) / 2 + 1, 1));
+  const at::Tensor median = std::get<0>(magnitude.sort(1)).select(1, (length - 1) / 2);
   const at::Tensor finite = magnitude.isfinite().all(1);
   g.scale.copy_(median.clamp_min(static_cast<float>(eps))
                     .masked_fill(finite.logical_not(), std::numeric_limits<float>::quiet_NaN())
@@ -73,6 +80,7 @@ TensorPair quantize_absmedian(const at::Tensor& w, int64_t group, double eps) {
 
 TensorPair quantize_absmean_stochastic(const at::Tensor& w, const at::Tensor& u_in, int64_t group,
                                        double eps) {
+  check_same_device("quantize_absmean_stochastic", w, {u_in});
   check_stochastic("quantize_absmean_stochastic", w, u_in, group, eps);
   const Group g = group_of(w, group);
   const at::Tensor u = u_in.contiguous();

@@ -28,10 +28,14 @@ at::Tensor input_operand(const at::Tensor& codes, const at::Tensor& multiplier, 
   return ops::dequantize_rows(wide.reshape({-1, columns}), multiplier.reshape({-1, 1}), compute);
 }
 
-// dY w_q. One scale multiplies the product as it is stored; others go into the codes first.
+// dY w_q. One scale multiplies the product as it is stored, or, where reading it would make the
+// host wait for a device, the stored product; others go into the codes first.
 at::Tensor exact_input_gradient(const at::Tensor& dy_MO, const ops::PackedTernary& packed,
                                 const at::Tensor& scale) {
   const at::ScalarType compute = dy_MO.scalar_type();
+  if (scale.numel() == 1 && !scale.is_cpu()) {
+    return at::mm(dy_MO, ops::unpack_ternary(packed, compute)).mul_(scale);
+  }
   if (scale.numel() == 1) {
     at::Tensor dx = at::empty({dy_MO.size(0), packed.columns}, dy_MO.options());
     return at::addmm_out(dx, dx, dy_MO, ops::unpack_ternary(packed, compute), /*beta=*/0,

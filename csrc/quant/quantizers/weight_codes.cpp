@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "ops/ops.h"
+#include "ops/step_ops.h"
 
 namespace setun {
 namespace {
@@ -33,8 +34,8 @@ ops::Codes encode(const at::Tensor& w, const WeightQuantSpec& spec, int64_t grou
       break;
     case WeightScheme::kAbsmean:
       if (spec.rounding == Rounding::kStochastic) {
-        const at::Tensor draws = ops::counter_uniform(w.numel(), static_cast<int64_t>(key));
-        return ops::quantize_absmean_stochastic(w, draws.view(w.sizes()), group, spec.eps);
+        const at::Tensor draws = ops::counter_uniform_like(w, static_cast<int64_t>(key));
+        return ops::quantize_absmean_stochastic(w, draws, group, spec.eps);
       }
       return ops::quantize_absmean(w, group, spec.eps);
     case WeightScheme::kAbsmedian:

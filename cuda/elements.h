@@ -1,0 +1,50 @@
+// Streams over elements with the CPU operators' bits: values of row codes, pairs of 4-bit codes,
+// draws of the counter-based generator (csrc/base/counter_rng.h), sums of squares in double.
+#pragma once
+
+#include "runtime.h"
+
+namespace setun::cuda {
+
+// y = codes / scale[row], rounded once.
+struct DequantizeParams {
+  const int8_t* codes;  // [rows, columns]
+  const float* scale;   // [rows]
+  int64_t rows, columns;
+  void* y;  // fp32 or bf16
+  bool is_bf16;
+};
+cudaError_t dequantize_rows(const DequantizeParams& p, cudaStream_t stream);
+
+// Codes -8..7, two a byte, the even column in the low nibble: a row has (columns + 1) / 2 bytes.
+struct Int4Params {
+  int8_t* codes;    // [rows, columns]: read by pack, written by unpack
+  uint8_t* packed;  // [rows, (columns + 1) / 2]
+  int64_t rows, columns;
+};
+cudaError_t pack_int4(const Int4Params& p, cudaStream_t stream);
+cudaError_t unpack_int4(const Int4Params& p, cudaStream_t stream);
+
+// Draw i of the key: uniform in [0, 1); or, with kept > 0, 0 where the draw's upper 53 bits are
+// below `dropped`, else `kept`: a dropout mask, dropped = ceil(probability 2^53).
+struct DrawParams {
+  uint64_t key;
+  int64_t count;
+  float kept;
+  uint64_t dropped;
+  float* out;
+};
+cudaError_t draws(const DrawParams& p, cudaStream_t stream);
+
+// total = sum x^2 in double: chunks of 16384 over 32 lanes, the chunks in order. Not finite exactly
+// when an x is not.
+struct SquaresParams {
+  const float* x;
+  int64_t count;
+  double* partial;  // [squares_workspace()]
+  double* total;    // [1]
+};
+int64_t squares_workspace(int64_t count);
+cudaError_t sum_of_squares(const SquaresParams& p, cudaStream_t stream);
+
+}  // namespace setun::cuda
