@@ -25,7 +25,7 @@ CpuPath detect() {
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     return __builtin_cpu_supports("avx512vnni") ? CpuPath::kAvx512Vnni : CpuPath::kAvx512;
   }
-  if (__builtin_cpu_supports("avx2")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     return CpuPath::kAvx2;
   }
 #elif defined(__aarch64__) && defined(__linux__)

@@ -8,8 +8,8 @@
 namespace setun {
 
 // Large enough that a chunk's products run at full speed and the head's gradient, which every chunk
-// reads and writes, costs little beside them (512 rows of bf16 logits at a vocabulary of 32,000).
-inline constexpr int64_t kHeadChunkBytes = int64_t{32} << 20;
+// reads and writes, costs little beside them (256 rows of bf16 logits at a vocabulary of 32,000).
+inline constexpr int64_t kHeadChunkBytes = int64_t{16} << 20;
 
 // Rows of `vocab` logits of `element_bytes` in a chunk, at least one.
 inline int64_t head_chunk_rows(int64_t vocab, int64_t element_bytes) {

@@ -8,6 +8,8 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/randn_like.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -23,6 +25,7 @@
 #include "bench/contest.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/few_rows_ops.h"
+#include "ops/step_ops.h"
 #include "run/assemble.h"
 
 namespace setun::bench {
@@ -272,6 +275,43 @@ Contest weights_contest(int64_t rows, int64_t columns) {
            {"memcpy", [=] { copy_bytes(w, copy); }, bytes}}};
 }
 
+// Heads of 64, forward alone and with the three gradients, by LibTorch's flash kernel and by Setun.
+Contest attention_contest(int64_t batch, int64_t heads, int64_t length) {
+  constexpr int64_t kDim = 64;
+  using Attention =
+      at::Tensor (*)(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&);
+  const double pairs = 0.5 * static_cast<double>(batch * heads * length * length);
+  const double forward = 4e-9 * pairs * kDim, backward = 10e-9 * pairs * kDim;
+  Contest contest = {
+      str("attention of ", batch, " x ", heads, " heads, ", length, " tokens"), "GOP/s", {}};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    std::vector<at::Tensor> qkv;
+    for (int i = 0; i < 3; ++i) {
+      qkv.push_back(at::randn({batch, length, heads, kDim}).transpose(1, 2).to(type));
+      qkv.back().requires_grad_();
+    }
+    const at::Tensor upstream = at::randn_like(qkv[0]);
+    const auto add = [&](const std::string& name, Attention attention) {
+      const std::string label = name + (type == at::kFloat ? ", fp32" : ", bf16");
+      contest.arms.push_back({label,
+                              [=] {
+                                const c10::NoGradGuard no_grad;
+                                attention(qkv[0], qkv[1], qkv[2], {});
+                              },
+                              forward});
+      contest.arms.push_back({label + ", and gradients",
+                              [=] {
+                                const at::Tensor y = attention(qkv[0], qkv[1], qkv[2], {});
+                                torch::autograd::grad({y}, qkv, {upstream});
+                              },
+                              forward + backward});
+    };
+    add("LibTorch", ops::causal_attention_by_library);
+    add("Setun", ops::causal_attention);
+  }
+  return contest;
+}
+
 // Contests are made one after the other: their tensors do not fit the memory together.
 std::vector<std::pair<std::string, std::function<Contest()>>> contests(
     const KernelBenchOptions& options) {
@@ -287,6 +327,8 @@ std::vector<std::pair<std::string, std::function<Contest()>>> contests(
   list.emplace_back("head", [=] { return head_contest(first.columns, kHeadOutputs); });
   list.emplace_back("activations", [=] { return activations_contest(first.rows, first.columns); });
   list.emplace_back("weights", [=] { return weights_contest(first.outputs, first.columns); });
+  list.emplace_back("attention", [] { return attention_contest(8, 4, 256); });
+  list.emplace_back("attention", [] { return attention_contest(1, 12, 1024); });
   list.emplace_back("hadamard", [=] { return hadamard_contest("in memory", 8 * cache, 1); });
   list.emplace_back("hadamard", [=] { return hadamard_contest("in L2", 256 << 10, 200); });
   return list;
@@ -303,7 +345,7 @@ void bench_kernels(const KernelBenchOptions& options) {
                   std::any_of(list.begin(), list.end(),
                               [&](const auto& item) { return item.first == options.only; }),
               "setun bench kernels: --only ", options.only,
-              ": expected one of product, decode, head, activations, weights, hadamard");
+              ": expected one of product, decode, head, activations, weights, attention, hadamard");
   force_cpu_path(path);
   RunOptions process;
   process.threads = options.threads;

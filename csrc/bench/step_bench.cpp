@@ -89,44 +89,54 @@ Step plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision 
   };
 }
 
-// Peak resident memory of three steps, minus what the process holds before building anything.
-double peak_bytes(const Contestant& contestant, const RunOptions& options) {
+struct Peak {
+  double process = 0;  // largest resident memory in bytes
+  double step = 0;     // the same, less what was resident before the model was built: libraries
+};
+
+double largest_resident_bytes() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+// Of building the arm and three of its steps, in a process of their own.
+Peak peak_of(const Contestant& contestant, const RunOptions& options) {
   int channel[2];
   SETUN_CHECK(pipe(channel) == 0, "bench step: pipe failed");
   const pid_t child = fork();
   SETUN_CHECK(child >= 0, "bench step: fork failed");
+  Peak peak;
   if (child == 0) {
-    double peak = 0;
     try {
       run::set_up_process(options);
+      const double before = largest_resident_bytes();
       const Step arm = contestant.make();
       for (int i = 0; i < 3; ++i) {
         arm();
       }
-      struct rusage usage {};
-      getrusage(RUSAGE_SELF, &usage);
-      peak = static_cast<double>(usage.ru_maxrss) * 1024;
+      peak = {largest_resident_bytes(), largest_resident_bytes() - before};
     } catch (const std::exception& problem) {
       std::cerr << problem.what() << "\n";
     }
     _exit(write(channel[1], &peak, sizeof peak) == sizeof peak ? 0 : 1);
   }
-  double peak = 0;
   close(channel[1]);
   const bool got = read(channel[0], &peak, sizeof peak) == sizeof peak;
   close(channel[0]);
   waitpid(child, nullptr, 0);
-  SETUN_CHECK(got && peak > 0, "bench step: the memory measurement of '", contestant.name,
+  SETUN_CHECK(got && peak.process > 0, "bench step: the memory measurement of '", contestant.name,
               "' failed");
   return peak;
 }
 
 // The faster of LibTorch's fp32 backends, which the ratios divide by, stands in the first two rows.
-void print_table(const ContestResult& result, const std::vector<double>& peaks) {
+void print_table(const ContestResult& result, const std::vector<Peak>& peaks) {
   const double baseline = std::min(result.timings[0].median, result.timings[1].median);
   std::cout << std::left << std::setw(38) << "arm" << std::right << std::setw(10) << "median ms"
             << std::setw(10) << "min" << std::setw(10) << "max" << std::setw(12) << result.unit
-            << std::setw(9) << "ratio" << std::setw(12) << "peak RSS"
+            << std::setw(9) << "ratio" << std::setw(12) << "peak RSS" << std::setw(13)
+            << "of the step"
             << "\n";
   for (std::size_t a = 0; a < result.names.size(); ++a) {
     const Timing& time = result.timings[a];
@@ -134,7 +144,8 @@ void print_table(const ContestResult& result, const std::vector<double>& peaks) 
               << std::setprecision(1) << std::setw(10) << 1e3 * time.median << std::setw(10)
               << 1e3 * time.least << std::setw(10) << 1e3 * time.most << std::setw(12)
               << std::setprecision(0) << result.rates[a] << std::setw(9) << std::setprecision(2)
-              << time.median / baseline << std::setw(12) << human_bytes(peaks[a]) << "\n";
+              << time.median / baseline << std::setw(12) << human_bytes(peaks[a].process)
+              << std::setw(13) << human_bytes(peaks[a].step) << "\n";
   }
 }
 
@@ -191,9 +202,9 @@ void bench_step(const RunConfig& config, const StepBenchOptions& options) {
   check_decoder(config);
   check_plain(config.model);
   const std::vector<Contestant> contestants = contestants_of(config);
-  std::vector<double> peaks;  // first, in children: the parent must not have started threads yet
+  std::vector<Peak> peaks;  // first, in children: the parent must not have started threads yet
   for (const Contestant& contestant : contestants) {
-    peaks.push_back(peak_bytes(contestant, config.run));
+    peaks.push_back(peak_of(contestant, config.run));
   }
   run::set_up_process(config.run);
   const int64_t tokens = config.data.batch * config.data.context;

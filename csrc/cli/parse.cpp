@@ -92,7 +92,7 @@ void add_bench_kernels(CLI::App& bench, Arguments& arguments) {
   kernels->add_option("--shape", options.shapes, "rows x columns x outputs, any number of them");
   kernels->add_option("--path", options.path, "scalar, avx2, avx512 or avx512_vnni");
   kernels->add_option("--only", options.only,
-                      "product, decode, head, activations, weights or hadamard");
+                      "product, decode, head, activations, weights, attention or hadamard");
   kernels->add_option("--json", options.json, "file for the results");
   kernels->callback([&] { cmd_bench_kernels(arguments.kernels); });
 }

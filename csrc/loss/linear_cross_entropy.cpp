@@ -23,12 +23,18 @@ struct HeadLoss {
   at::Tensor losses_N, grad_hidden_ND, grad_weight_VD;  // gradients undefined where not wanted
 };
 
-// dW += P^T h. A product in bf16 is rounded to bf16 once before it is added.
+// dW += P^T h. A product in bf16 is rounded to bf16 once before it is added; a slice of the
+// vocabulary at a time, since the library holds its sums in fp32 as well.
 void add_weight_gradient(at::Tensor& grad_VD, const at::Tensor& p_NV, const at::Tensor& h_ND) {
   if (p_NV.scalar_type() == at::kFloat) {
     grad_VD.addmm_(p_NV.t(), h_ND);
-  } else {
-    grad_VD.add_(at::mm(p_NV.t(), h_ND));
+    return;
+  }
+  constexpr int64_t kSlice = 1024;
+  const int64_t vocab = grad_VD.size(0);
+  for (int64_t first = 0; first < vocab; first += kSlice) {
+    const int64_t count = std::min(kSlice, vocab - first);
+    grad_VD.narrow(0, first, count).add_(at::mm(p_NV.narrow(1, first, count).t(), h_ND));
   }
 }
 

@@ -1,13 +1,14 @@
-// tokens -> embedding -> blocks -> norm -> head. What every block shares (rotary tables, mask) is
-// made once per call.
+// tokens -> embedding -> blocks -> norm -> head. What every block shares (rotary tables, first
+// keys) is made once per call.
 #include "model/decoder_lm.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/tril.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cummax.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
-#include <limits>
 #include <utility>
 
 #include "model/layer_table.h"
@@ -34,25 +35,21 @@ void check_layer_table(const std::vector<NamedLinear>& linears, const ModelOptio
   }
 }
 
-// Additive mask [B or 1, 1, T, cached + T], 0 where a token may attend and -inf elsewhere;
-// undefined where the plain causal rule does. Made once for all blocks: the attention kernel would
-// convert a boolean one in each.
-at::Tensor attention_mask(const ForwardOptions& options, int64_t length, int64_t cached,
-                          at::TensorOptions floats) {
-  const auto bools = floats.dtype(at::kBool);
-  at::Tensor allowed;
-  if (options.documents_BT.defined()) {
-    const at::Tensor& documents = options.documents_BT;
-    allowed = documents.unsqueeze(2).eq(documents.unsqueeze(1));
-    allowed.logical_and_(at::ones({length, length}, bools).tril_());
-  } else if (cached > 0 && length > 1) {
-    allowed = at::ones({1, length, cached + length}, bools).tril_(cached);
-  } else {
+// int64 [B, T]: the position at which each token's document begins; undefined without documents.
+at::Tensor first_keys(const at::Tensor& documents_BT) {
+  if (!documents_BT.defined()) {
     return {};
   }
-  const at::Tensor mask = at::zeros(allowed.sizes(), floats);
-  return mask.masked_fill_(allowed.logical_not_(), -std::numeric_limits<double>::infinity())
-      .unsqueeze(1);
+  const int64_t length = documents_BT.size(1);
+  at::Tensor begins = at::zeros_like(documents_BT);
+  if (length > 1) {
+    const at::Tensor inside =
+        documents_BT.narrow(1, 1, length - 1).eq(documents_BT.narrow(1, 0, length - 1));
+    begins.narrow(1, 1, length - 1)
+        .copy_(at::arange(1, length, documents_BT.options()).expand_as(inside))
+        .masked_fill_(inside, 0);
+  }
+  return std::get<0>(begins.cummax(1));
 }
 
 BlockOutput run_block(DecoderBlock block, const at::Tensor& x_BTD, QuantContext& context,
@@ -141,8 +138,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
           cache == nullptr
               ? make_rope(0, length, options.resolved_head_dim(), options.rope_base)
               : cache->rope.rows(cached, length, options.resolved_head_dim(), options.rope_base),
-      .mask_BTS =
-          attention_mask(forward_options, length, cached, tokens_BT.options().dtype(compute)),
+      .first_key_BT = first_keys(forward_options.documents_BT),
       .first_BT = context.attention().quantizes()
                       ? first_tokens(forward_options, length, cached, tokens_BT.options())
                       : at::Tensor(),
@@ -150,7 +146,9 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
 
   const bool recompute = forward_options.recompute_blocks && c10::GradMode::is_enabled();
   std::vector<BlockOutput> mixtures;
-  at::Tensor x_BTD = embed(tokens_BT);
+  // A tied table's dense gradient comes from the head; the tokens' rows are added to it.
+  at::Tensor x_BTD = at::embedding(embed->weight, tokens_BT, /*padding_idx=*/-1,
+                                   /*scale_grad_by_freq=*/false, /*sparse=*/!head);
   for (const auto& module : *blocks) {
     const DecoderBlock block(std::dynamic_pointer_cast<DecoderBlockImpl>(module));
     BlockOutput out = run_block(block, x_BTD, context, inputs, recompute);
@@ -159,6 +157,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
       mixtures.push_back(std::move(out));
     }
   }
+  context.release_input();
   if (forward_options.routers != nullptr) {
     report_routers(mixtures, *forward_options.routers);
   }

@@ -102,9 +102,9 @@ double kept_by_attention(const ModelOptions& options, const Copies& copies) {
          copies.behind_sub_norm() * static_cast<double>(widths.query);
 }
 
-// Of a gated unit of this width: gate, up, their product where a norm or a float product reads it.
+// Of a gated unit of this width: gate, up, and their product unless backward makes it again.
 double kept_by_gate(int64_t ffn, const Copies& copies) {
-  const double product = copies.integer && !copies.sub_norms ? 0 : 1;
+  const double product = copies.integer ? 0 : 1;
   return (2 + product + copies.behind_sub_norm()) * static_cast<double>(ffn);
 }
 

@@ -1,10 +1,9 @@
 // softmax(q k^T / sqrt(head_dim) + mask) v per head, key and value heads shared by heads / kv_heads
 // query heads (GQA, 2305.13245). q and k are rotated, then all three quantized when the context
-// says so; the score product and the softmax are LibTorch's flash kernel, so [T, T] is never made.
+// says so; ops::causal_attention does the rest.
 #include "nn/attention.h"
 
-#include <ATen/ops/scaled_dot_product_attention.h>
-
+#include "ops/step_ops.h"
 #include "quant/attention_quant.h"
 
 namespace setun {
@@ -44,16 +43,9 @@ at::Tensor AttentionImpl::forward(const LinearInput& in_BTD, QuantContext& conte
   if (inputs.cache != nullptr) {
     std::tie(key, value) = inputs.cache->extend(options.block, key, value);
   }
-  std::optional<at::Tensor> mask;
-  if (inputs.mask_BTS.defined()) {
-    mask = inputs.mask_BTS;
-  }
-  const bool causal = !mask.has_value() && length > 1;
-  at::Tensor mixed =
-      at::scaled_dot_product_attention(query, key, value, mask, /*dropout_p=*/0.0, causal,
-                                       /*scale=*/std::nullopt,
-                                       /*enable_gqa=*/options.kv_heads != options.heads);
-  mixed = mixed.transpose(1, 2).reshape({batch, length, options.heads * options.head_dim});
+  const at::Tensor mixed = ops::causal_attention(query, key, value, inputs.first_key_BT)
+                               .transpose(1, 2)
+                               .reshape({batch, length, options.heads * options.head_dim});
   return o(behind(sub_norm, mixed), context);
 }
 

@@ -1,5 +1,5 @@
 // Grouped-query causal self-attention with rotary positions (half-split pairing, as HF and GGUF
-// "NEOX") on at::scaled_dot_product_attention; optional sub-norm on the joined heads before o.
+// "NEOX") on ops::causal_attention; optional sub-norm on the joined heads before o.
 #pragma once
 
 #include "nn/bit_linear.h"
@@ -12,9 +12,8 @@ namespace setun {
 // What every block's attention of one forward shares.
 struct AttentionInputs {
   Rope rope;  // tables for the positions of this call
-  // Added to the scores, [B or 1, 1, T, cached + T] in the compute dtype: 0 or -inf. Undefined:
-  // causal, or a single token.
-  at::Tensor mask_BTS;
+  // int64 [B or 1, T]: the first key each token may attend to. Undefined: the first of all.
+  at::Tensor first_key_BT;
   // bool [B or 1, T]: tokens that begin a sequence or document, whose keys and values low-bit
   // attention exempts. Undefined: none of this call.
   at::Tensor first_BT;

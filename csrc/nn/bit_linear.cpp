@@ -21,9 +21,17 @@ BitLinearImpl::BitLinearImpl(BitLinearOptions options_in) : options(options_in) 
 at::Tensor BitLinearImpl::forward(const LinearInput& input_BTI, QuantContext& context) {
   SETUN_ASSERT(input_BTI.x.size(-1) == options.in_features, "layer ", options.layer, ": input ",
                input_BTI.x.sizes(), " for a weight ", weight.sizes());
-  const LinearInput input = norm ? behind(norm, input_BTI.normed()) : input_BTI;
-  // Quantizers compute in fp32 whatever the product's dtype is, so bf16 compute gives the same
-  // codes.
+  LinearInput input = norm ? behind(norm, input_BTI.normed()) : input_BTI;
+  if (!input_BTI.norm) {
+    input.source = input_BTI.source;
+  }
+  const at::Tensor y_BTO = product(input, context);
+  context.product_done(options.layer, input.x, y_BTO);
+  return y_BTO;
+}
+
+// Quantizers compute in fp32 whatever the product's dtype is, so bf16 compute gives the same codes.
+at::Tensor BitLinearImpl::product(const LinearInput& input, QuantContext& context) {
   if (context.integer(options.layer)) {
     const at::Tensor y_BTO =
         integer_linear(context.integer_operands(options.layer, input, weight, options.compute));

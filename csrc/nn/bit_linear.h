@@ -43,6 +43,9 @@ struct BitLinearImpl : torch::nn::Module {
   at::Tensor weight;   // fp32 latent [out, in]
   at::Tensor bias;     // fp32 [out]; undefined without
   Norm norm{nullptr};  // registered as "norm" when own_norm
+
+ private:
+  at::Tensor product(const LinearInput& input, QuantContext& context);
 };
 TORCH_MODULE(BitLinear);
 

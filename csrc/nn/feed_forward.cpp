@@ -4,12 +4,12 @@
 
 namespace setun {
 
-at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, FfnKind kind) {
+GatedKind gated_kind(FfnKind kind) {
   switch (kind) {
     case FfnKind::kSwiGlu:
-      return ops::gated_activation(gate, up, GatedKind::kSilu);
+      return GatedKind::kSilu;
     case FfnKind::kRelu2Glu:
-      return ops::gated_activation(gate, up, GatedKind::kRelu2);
+      return GatedKind::kRelu2;
   }
   return {};
 }
@@ -28,9 +28,10 @@ FeedForwardImpl::FeedForwardImpl(FeedForwardOptions options_in) : options(option
 }
 
 at::Tensor FeedForwardImpl::forward(const LinearInput& in_BTD, QuantContext& context) {
-  const at::Tensor hidden =
-      gated_activation(gate(in_BTD, context), up(in_BTD, context), options.kind);
-  return down(behind(sub_norm, hidden), context);
+  const GatedSource source{gate(in_BTD, context), up(in_BTD, context), gated_kind(options.kind)};
+  LinearInput hidden = behind(sub_norm, ops::gated_activation(source.gate, source.up, source.kind));
+  hidden.source = source;
+  return down(hidden, context);
 }
 
 }  // namespace setun

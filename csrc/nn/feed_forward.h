@@ -7,9 +7,8 @@
 
 namespace setun {
 
-// act(gate) * up, elementwise, in the inputs' dtype (ops::gated_activation). Differentiable; keeps
-// gate and up only.
-at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, FfnKind kind);
+// The activation of ops::gated_activation that a feed-forward of this kind has.
+GatedKind gated_kind(FfnKind kind);
 
 struct FeedForwardOptions {
   int64_t hidden = 0;

@@ -1,13 +1,21 @@
-// A registered operator with its C++ signature, to be kept in a static of the typed call.
+// What typed calls of registered operators share: the operator with its C++ signature, to be kept
+// in a static of the call, and an optional argument from a tensor that may be undefined.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+
+#include <optional>
 
 namespace setun::ops {
 
 template <class Signature>
 auto find_operator(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+inline std::optional<at::Tensor> present(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
 }
 
 }  // namespace setun::ops

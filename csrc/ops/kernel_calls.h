@@ -16,6 +16,7 @@ enum class Kernel {
   kQuantizePack,    // quantize_pack_absmean, quantize_pack_scaled
   kQuantizeRows,    // quantize_absmax_rows, quantize_gradient_rows
   kNormQuantize,    // rms_norm_quantize
+  kAttention,       // causal_attention, forward and backward
   kFewRowsLinear,
   kInt8Linear,
   kCachedAttention,
@@ -29,6 +30,7 @@ struct EnumNames<Kernel> {
                           {Kernel::kQuantizePack, "quantize_pack"},
                           {Kernel::kQuantizeRows, "quantize_rows"},
                           {Kernel::kNormQuantize, "norm_quantize"},
+                          {Kernel::kAttention, "attention"},
                           {Kernel::kFewRowsLinear, "few_rows_linear"},
                           {Kernel::kInt8Linear, "int8_linear"},
                           {Kernel::kCachedAttention, "cached_attention"}});

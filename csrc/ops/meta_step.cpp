@@ -30,6 +30,34 @@ at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& si
   return at::empty_like(x);
 }
 
+using OptionalTensor = std::optional<at::Tensor>;
+
+at::Tensor empty_heads(const at::Tensor& x) {
+  return at::empty({x.size(0), x.size(2), x.size(1), x.size(3)}, x.options()).transpose(1, 2);
+}
+
+std::tuple<at::Tensor, at::Tensor> causal_attention_forward(const at::Tensor& q,
+                                                            const at::Tensor& k,
+                                                            const at::Tensor& v,
+                                                            const OptionalTensor& first) {
+  check_causal_attention(q, k, v, first);
+  return {empty_heads(q), at::empty(q.sizes().slice(0, 3), q.options().dtype(at::kFloat))};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> causal_attention_backward(
+    const at::Tensor& grad, const at::Tensor& out, const at::Tensor&, const at::Tensor& q,
+    const at::Tensor& k, const at::Tensor& v, const OptionalTensor& first) {
+  check_causal_attention(q, k, v, first);
+  check_alike("causal_attention_backward", "grad", grad, q);
+  check_alike("causal_attention_backward", "out", out, q);
+  return {empty_heads(q), empty_heads(k), empty_heads(v)};
+}
+
+at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const OptionalTensor& first) {
+  return std::get<0>(causal_attention_forward(q, k, v, first));
+}
+
 at::Tensor cross_entropy_rows(const at::Tensor& logits, const at::Tensor& targets) {
   check_cross_entropy_rows(logits, targets);
   return at::empty(targets.sizes(), logits.options().dtype(at::kFloat));
@@ -45,6 +73,9 @@ TORCH_LIBRARY_IMPL(setun, Meta, m) {
   m.impl("gated_activation", gated_activation);
   m.impl("gated_activation_backward", gated_activation_backward);
   m.impl("rope", rope);
+  m.impl("causal_attention", causal_attention);
+  m.impl("causal_attention_forward", causal_attention_forward);
+  m.impl("causal_attention_backward", causal_attention_backward);
   m.impl("cross_entropy_rows", cross_entropy_rows);
   m.impl("cross_entropy_rows_", cross_entropy_rows_);
 }

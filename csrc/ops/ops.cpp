@@ -21,10 +21,6 @@ RowCodes as_row_codes(TensorTriple triple) {
           std::move(std::get<2>(triple))};
 }
 
-std::optional<at::Tensor> present(const at::Tensor& tensor) {
-  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
-}
-
 }  // namespace
 
 Codes quantize_absmax(const at::Tensor& x, int64_t bits, double eps) {

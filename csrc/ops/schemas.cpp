@@ -76,6 +76,13 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def("cross_entropy_rows(Tensor logits, Tensor targets) -> Tensor");
   m.def("cross_entropy_rows_(Tensor(a!) logits, Tensor targets) -> Tensor");
   m.def("rope(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
+  m.def("causal_attention(Tensor q, Tensor k, Tensor v, Tensor? first) -> Tensor");
+  m.def(
+      "causal_attention_forward(Tensor q, Tensor k, Tensor v, Tensor? first) -> (Tensor out, "
+      "Tensor lse)");
+  m.def(
+      "causal_attention_backward(Tensor grad, Tensor out, Tensor lse, Tensor q, Tensor k, Tensor "
+      "v, Tensor? first) -> (Tensor grad_q, Tensor grad_k, Tensor grad_v)");
 }
 
 // Generation: few rows, one token.

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <optional>
 
 #include "ops/checks.h"
 #include "ops/gated_kind.h"
@@ -44,6 +45,33 @@ inline void check_rope(const at::Tensor& x, const at::Tensor& cos, const at::Ten
                 "rope: expected fp32 tables [T, D / 2] = ", at::IntArrayRef(table), ", got ",
                 t.scalar_type(), " ", t.sizes());
   }
+}
+
+inline void check_attention_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                   const std::optional<at::Tensor>& first) {
+  constexpr const char* op = "causal_attention";
+  TORCH_CHECK(q.dim() == 4 && k.dim() == 4 && q.size(3) > 0, op,
+              ": expected q [B, H, T, D] and k [B, G, S, D], got shapes ", q.sizes(), " and ",
+              k.sizes());
+  check_alike(op, "v", v, k);
+  TORCH_CHECK(k.scalar_type() == q.scalar_type() && k.size(0) == q.size(0) &&
+                  k.size(3) == q.size(3) && k.size(1) > 0 && q.size(1) % k.size(1) == 0,
+              op, ": expected k and v [", q.size(0), ", a divisor of ", q.size(1), ", S, ",
+              q.size(3), "] of type ", q.scalar_type(), ", got ", k.sizes(), " ", k.scalar_type());
+  TORCH_CHECK(k.size(2) >= q.size(2), op, ": expected at least as many keys as queries, got ",
+              k.size(2), " and ", q.size(2));
+  TORCH_CHECK(!first || (first->scalar_type() == at::kLong && first->dim() == 2 &&
+                         (first->size(0) == q.size(0) || first->size(0) == 1) &&
+                         first->size(1) == q.size(2)),
+              op, ": expected int64 first keys [", q.size(0), " or 1, ", q.size(2), "], got ",
+              first ? first->scalar_type() : at::kLong, " ",
+              first ? first->sizes() : at::IntArrayRef());
+}
+
+inline void check_causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                   const std::optional<at::Tensor>& first) {
+  check_elements("causal_attention", "q", q);
+  check_attention_shapes(q, k, v, first);
 }
 
 inline void check_dequantize_rows(const at::Tensor& codes, const at::Tensor& scale,

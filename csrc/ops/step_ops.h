@@ -1,6 +1,7 @@
 // Typed C++ calls of the operators of a training step that neither quantize nor multiply matrices:
-// one pass over memory each, fp32 inside, fp32 or bf16 outside. Schemas: ops/schemas.cpp. Kernels:
-// ops/cpu/step_kernels.h. Every result is equal bit for bit on every CPU path and thread count.
+// one pass over memory each, fp32 inside, fp32 or bf16 outside; and attention. Schemas:
+// ops/schemas.cpp. Kernels: ops/cpu/step_kernels.h, attention_kernels.h. But for attention every
+// result is equal bit for bit on every CPU path and thread count.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -22,6 +23,21 @@ at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up, GatedK
 // any order.
 at::Tensor rope(const at::Tensor& x_BHTD, const at::Tensor& cos_TD, const at::Tensor& sin_TD,
                 bool inverse);
+
+// Causal attention (1706.03762 eq. 1), softmax(q k^T / sqrt(D)) v: query t of T sees the keys
+// first[t] .. S - T + t of the S there are. q [B, H, T, D], k and v [B, G, S, D] of one type, fp32
+// or bf16, S >= T, G dividing H: H / G neighbouring query heads share a key head (GQA, 2305.13245).
+// Without a copy when D is dense. first: int64 [B or 1, T], or undefined: 0 -> [B, H, T, D] of q's
+// type in the memory order of [B, T, H, D]. Differentiable in q, k and v, by recomputing the
+// probabilities: backward keeps the arguments, the result and a number for each row. No second
+// derivative. Sums have a fixed order, so the bits depend on neither the thread count nor on how
+// many queries one call has; the portable path differs from the others by rounding.
+at::Tensor causal_attention(const at::Tensor& q_BHTD, const at::Tensor& k_BGSD,
+                            const at::Tensor& v_BGSD, const at::Tensor& first_BT);
+// The same by LibTorch's scaled_dot_product_attention on any device, with a mask [T, S] where the
+// plain causal one does not do: what devices without a kernel get, and a second opinion for tests.
+at::Tensor causal_attention_by_library(const at::Tensor& q_BHTD, const at::Tensor& k_BGSD,
+                                       const at::Tensor& v_BGSD, const at::Tensor& first_BT);
 
 // Losses of softmax cross-entropy, -log softmax(z)[target], for each row of logits [N, V], fp32 or
 // bf16, and int64 targets [N] in [0, V), or kIgnoreTarget, whose loss is 0 -> fp32 [N]. No

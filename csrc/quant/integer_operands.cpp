@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ops/step_ops.h"
 #include "quant/fake_quantize.h"
 #include "quant/quantizers/sparsity.h"
 #include "quant/quantizers/weight_codes.h"
@@ -42,19 +43,36 @@ int64_t hadamard_block(const RotationSpec& spec, int64_t width) {
 }
 
 // Backward: the gradient of the quantized input, straight through, back through rotation and norm.
+// The norm's input is kept, or made again from where it came from.
 struct NormedEdge : torch::autograd::Function<NormedEdge> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const OptionalTensor& gain,
-                            const at::Tensor& factor, int64_t block, at::ScalarType compute) {
-    ctx->save_for_backward({x, gain.value_or(at::Tensor()), factor});
+                            const at::Tensor& factor, int64_t block, at::ScalarType compute,
+                            const std::optional<GatedSource>& source) {
+    variable_list kept = {gain.value_or(at::Tensor()), factor};
+    if (source) {
+      kept.insert(kept.end(), {source->gate.detach(), source->up.detach()});
+      ctx->saved_data["activation"] = static_cast<int64_t>(source->kind);
+    } else {
+      kept.push_back(x);
+    }
+    ctx->save_for_backward(std::move(kept));
     ctx->saved_data["block"] = block;
     return make_edge(x, compute);
+  }
+  static at::Tensor norm_input(AutogradContext* ctx, const variable_list& saved) {
+    if (saved.size() == 3) {
+      return saved[2];
+    }
+    const auto kind = static_cast<GatedKind>(ctx->saved_data["activation"].toInt());
+    return ops::gated_activation(saved[2], saved[3], kind);
   }
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
     const variable_list saved = ctx->get_saved_variables();
     const int64_t block = ctx->saved_data["block"].toInt();
     const at::Tensor grad = block > 0 ? ops::hadamard(upstream[0], block) : upstream[0];
-    ops::RmsNormGradient norm = ops::rms_norm_backward(grad, saved[0], saved[1], saved[2]);
-    return {norm.x, saved[1].defined() ? norm.gain : at::Tensor(), {}, {}, {}};
+    ops::RmsNormGradient norm =
+        ops::rms_norm_backward(grad, norm_input(ctx, saved), saved[0], saved[1]);
+    return {norm.x, saved[0].defined() ? norm.gain : at::Tensor(), {}, {}, {}, {}};
   }
 };
 
@@ -95,7 +113,8 @@ IntegerInput fused_input(const LinearInput& input, const LinearSpec& spec, at::S
   }
   IntegerInput made{packed_to_4_bits(std::move(q.rows), spec.activation), {}};
   if (c10::GradMode::is_enabled()) {
-    made.edge = NormedEdge::apply(input.x, if_defined(norm.gain), q.factor, block, compute);
+    made.edge =
+        NormedEdge::apply(input.x, if_defined(norm.gain), q.factor, block, compute, input.source);
   }
   return made;
 }

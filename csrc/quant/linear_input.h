@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "model/model_options.h"
+#include "ops/gated_kind.h"
 
 namespace setun {
 
@@ -21,6 +22,12 @@ struct InputNorm {
   bool same(const InputNorm& other) const {
     return kind == other.kind && gain.is_same(other.gain) && eps == other.eps;
   }
+};
+
+// Where a tensor came from that is act(gate) * up (ops::gated_activation).
+struct GatedSource {
+  at::Tensor gate, up;
+  GatedKind kind = GatedKind::kSilu;
 };
 
 struct LinearInput {
@@ -37,6 +44,9 @@ struct LinearInput {
 
   at::Tensor x;
   std::optional<InputNorm> norm;
+  // Absent: x came from something else. That activation keeps gate and up for its own backward, so
+  // a layer that needs x again then can make it from them and keep nothing.
+  std::optional<GatedSource> source;
 };
 
 }  // namespace setun

@@ -53,6 +53,20 @@ class QuantContext {
   // Consecutive layers with the same input and spec (q, k, v; gate, up) share one result.
   at::Tensor activation(int64_t layer, const LinearInput& input);
 
+  // From now on watch is called with the input and the result of every product of a BitLinear, in
+  // the order of the forward pass; an empty one is never called.
+  using Watch = std::function<void(int64_t layer, const at::Tensor& x, const at::Tensor& y)>;
+  void set_watch(Watch watch) { watch_ = std::move(watch); }
+  void product_done(int64_t layer, const at::Tensor& x, const at::Tensor& y) const {
+    if (watch_) {
+      watch_(layer, x, y);
+    }
+  }
+
+  // Lets go of the last input, which only a layer that follows could share: to be called behind a
+  // model's last layer, since the loss comes when most is in memory.
+  void release_input() { shared_ = {}; }
+
   // Whether the layer's product is one of integer codes now: its spec has them, no ramp is running
   // and the products are not simulated. Then integer_operands stands in for weight and activation.
   bool integer(int64_t layer) const;
@@ -134,6 +148,7 @@ class QuantContext {
   std::vector<Cast> casts_;
   std::vector<std::pair<at::Tensor, ops::RowCodes>> row_codes_;
   KnownAbsmean known_absmean_;
+  Watch watch_;
   uint64_t draws_ = 0;  // integer products since begin_step: a key for each
   StepState state_;
   SharedInput shared_;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "train/replay.h"
 #include "train/scalar_text.h"
 
 namespace setun {
@@ -172,7 +173,7 @@ void Trainer::update(double loss, const StepState& state) {
     return;
   }
   if (options_.run.non_finite == NonFinitePolicy::kStop) {
-    reject_non_finite(loss);
+    reject_non_finite(loss, state);
   }
   log_warning("step ", step_ + 1, ": loss ", loss, ", gradient norm ", last_grad_norm_,
               "; the update is skipped (run.non_finite: skip)");
@@ -180,7 +181,7 @@ void Trainer::update(double loss, const StepState& state) {
   parts_.context.invalidate();
 }
 
-void Trainer::reject_non_finite(double loss) const {
+void Trainer::reject_non_finite(double loss, const StepState& state) {
   std::string where = "every parameter is finite";
   for (const NamedTensor& tensor : parts_.task.parameters()) {
     if (!tensor.tensor.isfinite().all().item<bool>()) {
@@ -189,8 +190,11 @@ void Trainer::reject_non_finite(double loss) const {
     }
   }
   const std::string gradient = parts_.optimizer.first_non_finite_gradient();
+  const std::string layer =
+      replay_non_finite(parts_.task, parts_.context, state, options_.run.accumulate);
   fail("step ", step_ + 1, ": loss ", loss, ", gradient norm ", last_grad_norm_, "; ", where,
        gradient.empty() ? "" : ", first non-finite gradient: " + gradient,
+       layer.empty() ? "" : "; the step replayed: " + layer,
        ". The run is not saved in this state; its last checkpoint is at step ",
        std::max<int64_t>(last_saved_step_, 0),
        ". Lower optim.lr, raise schedule.warmup, set optim.clip_norm, or set run.non_finite=skip");

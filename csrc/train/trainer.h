@@ -86,7 +86,7 @@ class Trainer {
   void train_step();
   StepLoss forward_backward(const StepSample& sample);
   void update(double loss, const StepState& state);
-  void reject_non_finite(double loss) const;
+  void reject_non_finite(double loss, const StepState& state);
   void after_step(const StepState& state);
   void evaluate_now();
   void save();

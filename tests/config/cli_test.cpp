@@ -63,8 +63,7 @@ TEST_CASE("mistakes on the command line exit with 2 and one message", "[cli]") {
        "neon_dot\n"},
       {"bench kernels --only gemm",
        "setun bench kernels: --only gemm: expected one of product, decode, head, activations, "
-       "weights, "
-       "hadamard\n"},
+       "weights, attention, hadamard\n"},
       {"inspect nowhere", "nowhere: no such run or checkpoint folder\n"}};
   for (const auto& [arguments, message] : mistakes) {
     INFO(arguments);

@@ -1,5 +1,6 @@
 // nn/feed_forward.h: gated activations against composites, the sub-norm, and what backward keeps.
 #include "nn/feed_forward.h"
+#include "ops/step_ops.h"
 
 #include <ATen/ATen.h>
 
@@ -19,7 +20,8 @@ TEST_CASE("gated activations and their gradients equal the composite of stock op
                      up = at::randn({5, 33}).requires_grad_();
     const at::Tensor gate2 = gate.detach().requires_grad_(), up2 = up.detach().requires_grad_();
     const at::Tensor upstream = at::randn({5, 33});
-    const at::Tensor out = gated_activation(gate, up, kind), expected = composite(gate2, up2, kind);
+    const at::Tensor out = ops::gated_activation(gate, up, gated_kind(kind)),
+                     expected = composite(gate2, up2, kind);
     CHECK(at::allclose(out, expected, 1e-6, 1e-7));
     out.backward(upstream);
     expected.backward(upstream);
@@ -29,8 +31,9 @@ TEST_CASE("gated activations and their gradients equal the composite of stock op
 }
 
 TEST_CASE("ReLU2-GLU takes the values of the BitNet report's formula") {
-  const at::Tensor out = gated_activation(at::tensor({-1.0f, 0.5f, 2.0f}),
-                                          at::tensor({3.0f, -2.0f, 0.5f}), FfnKind::kRelu2Glu);
+  const at::Tensor out =
+      ops::gated_activation(at::tensor({-1.0f, 0.5f, 2.0f}), at::tensor({3.0f, -2.0f, 0.5f}),
+                            gated_kind(FfnKind::kRelu2Glu));
   CHECK(at::equal(out, at::tensor({0.0f, -0.5f, 2.0f})));
 }
 

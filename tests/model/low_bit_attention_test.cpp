@@ -126,12 +126,11 @@ void check_against_oracle(int64_t kv_heads, const AttentionQuantOptions& quant, 
   }
   const at::Tensor x = at::randn({kBatch, kLength, kHidden}).requires_grad_();
   const at::Tensor upstream = at::randn({kBatch, kLength, kHidden});
-  const at::Tensor mask =
-      at::zeros({kBatch, kLength, kLength}).masked_fill_(allowed.logical_not(), -kInfinity);
+  const at::Tensor begins = allowed.to(at::kLong).argmax(2);
   const at::Tensor y =
       fixture.attention->forward(x, fixture.context,
                                  {.rope = make_rope(0, kLength, kDim, 100),
-                                  .mask_BTS = documents ? mask.unsqueeze(1) : at::Tensor(),
+                                  .first_key_BT = documents ? begins : at::Tensor(),
                                   .first_BT = documents ? first : first.narrow(0, 0, 1)});
   y.backward(upstream);
 
@@ -242,7 +241,6 @@ TEST_CASE("a cache filled in parts holds the codes of one call, to the bit") {
         const at::Tensor first = at::arange(count).eq(0).unsqueeze(0);
         fixture.attention->forward(x.narrow(1, cache.length, count), fixture.context,
                                    {.rope = make_rope(cache.length, count, kDim, 100),
-                                    .mask_BTS = at::zeros({1, 1, count, cache.length + count}),
                                     .first_BT = cache.length == 0 ? first : at::Tensor(),
                                     .cache = &cache});
         cache.length += count;

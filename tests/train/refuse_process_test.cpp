@@ -53,6 +53,16 @@ TEST_CASE("one signal finishes the step, saves, and says how to resume", "[proce
                    ("step-" + std::string(8 - step.size(), '0') + step) / "manifest.json"));
 }
 
+TEST_CASE("a run that diverges stops, naming step, parameter and layer", "[process]") {
+  const TinyRun tiny;
+  const Ended ended = Process(tiny.train("run", {"model.init.std=1e25"})).wait();
+  INFO(ended.out << ended.err);
+  CHECK(ended.exit_code != 0);
+  CHECK_THAT(ended.err, Contains("step 1: loss ") && Contains("; the step replayed: blocks.") &&
+                            Contains("its last checkpoint is at step") &&
+                            Contains("Lower optim.lr"));
+}
+
 TEST_CASE("a second signal stops at once", "[process]") {
   const TinyRun tiny;
   std::vector<std::string> slow = kLong;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "ops/gated_kind.h"
@@ -28,5 +29,17 @@ struct RowLoss {
   std::vector<double> gradient;  // softmax(z) - onehot(target)
 };
 RowLoss cross_entropy(const std::vector<double>& z, std::size_t target);
+
+// One head of causal attention, row after row; query t sees the keys first[t] (empty: 0) ..
+// keys - queries + t.
+struct AttentionCase {
+  int64_t queries, keys, dim;
+  std::vector<int64_t> first;
+  std::vector<double> q, k, v, d_out;
+};
+struct AttentionGradient {
+  std::vector<double> out, dq, dk, dv;
+};
+AttentionGradient causal_attention(const AttentionCase& c);
 
 }  // namespace setun::ops::reference

@@ -1,0 +1,2 @@
+#define SETUN_ATTENTION_KERNELS attention_kernels_avx2
+#include "ops/cpu/attention_impl.h"
