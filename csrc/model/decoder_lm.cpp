@@ -125,6 +125,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
                                         const ForwardOptions& forward_options) {
   const int64_t length = tokens_BT.size(1);
   KvCache* cache = forward_options.cache;
+  const GenerationScope scope(cache != nullptr);
   const int64_t cached = cache == nullptr ? 0 : cache->length;
   SETUN_CHECK(cached + length <= options.max_context, "model: ", cached + length,
               " tokens exceed model.max_context = ", options.max_context,
@@ -183,6 +184,7 @@ bool DecoderLMImpl::has_int8_head(const QuantContext& context) const {
 
 at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
                                   const ForwardOptions& forward_options) {
+  const GenerationScope scope(forward_options.cache != nullptr);
   const at::Tensor x_BTD = hidden_states(tokens_BT, context, forward_options);
   if (has_int8_head(context)) {
     return ops::int8_linear(ops::quantize_absmax_rows(x_BTD, 8, kHeadInputEps),
