@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "bench/contest.h"
+#include "bench/counting_allocator.h"
 #include "bench/op_profile.h"
 #include "bench/plain_decoder.h"
 #include "eval/token_loss.h"
@@ -92,6 +93,7 @@ Step plain_arm(const RunConfig& config, at::ScalarType compute, MatmulPrecision 
 struct Peak {
   double process = 0;  // largest resident memory in bytes
   double step = 0;     // the same, less what was resident before the model was built: libraries
+  double tensors = 0;  // largest sum of what LibTorch had allocated
 };
 
 double largest_resident_bytes() {
@@ -110,12 +112,14 @@ Peak peak_of(const Contestant& contestant, const RunOptions& options) {
   if (child == 0) {
     try {
       run::set_up_process(options);
+      CountingAllocator& tensors = CountingAllocator::instance();
       const double before = largest_resident_bytes();
       const Step arm = contestant.make();
       for (int i = 0; i < 3; ++i) {
         arm();
       }
-      peak = {largest_resident_bytes(), largest_resident_bytes() - before};
+      peak = {largest_resident_bytes(), largest_resident_bytes() - before,
+              static_cast<double>(tensors.take_peak())};
     } catch (const std::exception& problem) {
       std::cerr << problem.what() << "\n";
     }
@@ -145,7 +149,8 @@ void print_table(const ContestResult& result, const std::vector<Peak>& peaks) {
               << 1e3 * time.least << std::setw(10) << 1e3 * time.most << std::setw(12)
               << std::setprecision(0) << result.rates[a] << std::setw(9) << std::setprecision(2)
               << time.median / baseline << std::setw(12) << human_bytes(peaks[a].process)
-              << std::setw(13) << human_bytes(peaks[a].step) << "\n";
+              << std::setw(13) << human_bytes(peaks[a].step) << std::setw(12)
+              << human_bytes(peaks[a].tensors) << "\n";
   }
 }
 

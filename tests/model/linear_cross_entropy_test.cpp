@@ -7,8 +7,8 @@
 
 #include "base/head_chunk.h"
 #include "base/ignore_target.h"
+#include "bench/counting_allocator.h"
 #include "eval/token_loss.h"
-#include "model/counting_allocator.h"
 #include "model/tiny_model.h"
 #include "ops/kernel_calls.h"
 #include "support/catch.h"
@@ -159,7 +159,7 @@ TEST_CASE("the logits are never all in memory") {
   const at::Tensor hidden = at::randn({1, tokens, dim}).requires_grad_(),
                    weight = at::randn({vocab, dim}).requires_grad_();
   const at::Tensor targets = at::randint(vocab, {1, tokens}, at::kLong);
-  auto& memory = test::CountingAllocator::instance();
+  auto& memory = bench::CountingAllocator::instance();
   memory.take_peak();
   const int64_t before = memory.live();
   linear_cross_entropy_sum(hidden, weight, targets, at::kFloat).sum.backward();

@@ -1,7 +1,7 @@
 // estimate_size's training memory against the bytes LibTorch really held at the peak of an
 // optimizer step.
+#include "bench/counting_allocator.h"
 #include "eval/token_loss.h"
-#include "model/counting_allocator.h"
 #include "model/tiny_model.h"
 #include "optim/adamw.h"
 #include "support/catch.h"
@@ -11,7 +11,7 @@ namespace {
 
 int64_t measured_peak(const ModelOptions& options, const LinearSpec& spec, int64_t batch,
                       int64_t context, bool recompute_blocks) {
-  auto& memory = test::CountingAllocator::instance();
+  auto& memory = bench::CountingAllocator::instance();
   const int64_t before = memory.live();
   test::TinyModel tiny(options, spec);
   std::vector<NamedParameter> parameters;

@@ -2,7 +2,7 @@
 // with a cache, parity sizes.
 #include <ATen/ATen.h>
 
-#include "model/counting_allocator.h"
+#include "bench/counting_allocator.h"
 #include "model/tiny_model.h"
 #include "optim/adamw.h"
 #include "support/catch.h"

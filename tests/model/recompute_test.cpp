@@ -2,7 +2,7 @@
 // the forward pass.
 #include "model/recompute.h"
 
-#include "model/counting_allocator.h"
+#include "bench/counting_allocator.h"
 #include "model/tiny_model.h"
 #include "support/catch.h"
 
@@ -43,7 +43,7 @@ TEST_CASE("recomputing blocks gives the loss and every gradient bit for bit") {
 
 // Bytes the graph holds between forward and backward.
 int64_t held_after_forward(test::TinyModel& tiny, const at::Tensor& tokens, bool recompute_blocks) {
-  auto& memory = test::CountingAllocator::instance();
+  auto& memory = bench::CountingAllocator::instance();
   {
     const at::Tensor warm = tiny.logits(tokens);
   }  // quantized weights are made before the measurement

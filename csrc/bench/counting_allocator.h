@@ -8,7 +8,7 @@
 #include <mutex>
 #include <unordered_map>
 
-namespace setun::test {
+namespace setun::bench {
 
 class CountingAllocator : public c10::Allocator {
  public:
@@ -73,4 +73,4 @@ class CountingAllocator : public c10::Allocator {
   std::atomic<int64_t> live_{0}, peak_{0};
 };
 
-}  // namespace setun::test
+}  // namespace setun::bench
