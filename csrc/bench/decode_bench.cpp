@@ -1,6 +1,7 @@
 #include "bench/decode_bench.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/randint.h>
 
 #include <chrono>
@@ -13,6 +14,7 @@
 #include "bench/op_profile.h"
 #include "eval/generate.h"
 #include "run/assemble.h"
+#include "run/run.h"
 
 namespace setun::bench {
 namespace {
@@ -26,19 +28,24 @@ struct Seconds {
 class DecodeArm {
  public:
   DecodeArm(std::string name, const RunConfig& config)
-      : name_(std::move(name)), made_(run::assemble_model(config, run::planned_vocab(config))) {
+      : name_(std::move(name)),
+        precision_(config.run.matmul_precision),
+        made_(run::assemble_model(config, run::planned_vocab(config))) {
     made_.context->begin_step({});
   }
 
   // One prompt, then the greedy continuation, over a fresh cache.
   Seconds run(const at::Tensor& prompt_BT, const DecodeOptions& options) {
     const c10::NoGradGuard no_grad;
+    run::set_matmul_precision(precision_);
     KvCache cache;
+    const at::Tensor token_BT = at::empty({1, 1}, at::kLong);
     const Clock::time_point start = Clock::now();
     at::Tensor logits = forward(prompt_BT, cache);
     const Clock::time_point prompted = Clock::now();
     for (int64_t i = 0; i < options.tokens; ++i) {
-      logits = forward(logits.argmax(-1).view({1, 1}), cache);
+      *token_BT.data_ptr<int64_t>() = greedy_token(logits.view({-1}));
+      logits = forward(token_BT, cache);
     }
     const Clock::time_point end = Clock::now();
     return {std::chrono::duration<double>(prompted - start).count(),
@@ -55,8 +62,18 @@ class DecodeArm {
   }
 
   std::string name_;
+  MatmulPrecision precision_;
   run::AssembledModel made_;
 };
+
+void serve(DecodeArm& arm, const at::Tensor& prompt_BT, const DecodeOptions& options) {
+  arm.run(prompt_BT, options);
+  std::cout << "ready" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+    const Seconds seconds = arm.run(prompt_BT, options);
+    std::cout << seconds.prompt << " " << seconds.decode << std::endl;
+  }
+}
 
 // One contest of the arms' seconds, each for so many tokens.
 ContestResult result_of(const std::string& title, int64_t tokens,
@@ -71,6 +88,28 @@ ContestResult result_of(const std::string& title, int64_t tokens,
   return result;
 }
 
+// The recipe and what it is compared with: the fp32 model by both of LibTorch's backends first.
+std::vector<DecodeArm> make_arms(const RunConfig& config) {
+  RunConfig full = config, simulated = config, int8_head = config;
+  full.quant = {};
+  full.run.compute = ComputeDtype::kFp32;
+  full.run.inference_head = InferenceHead::kCompute;
+  simulated.run.products = Products::kSimulated;
+  int8_head.run.inference_head = InferenceHead::kInt8;
+  std::vector<DecodeArm> arms;
+  full.run.matmul_precision = MatmulPrecision::kHighest;
+  arms.emplace_back("full precision, fp32, default BLAS", full);
+  full.run.matmul_precision = MatmulPrecision::kMedium;
+  arms.emplace_back("full precision, fp32, oneDNN", full);
+  arms.emplace_back("this recipe, simulated products", simulated);
+  arms.emplace_back("this recipe", config);
+  if (config.run.inference_head == InferenceHead::kCompute &&
+      run::check(int8_head).errors.empty()) {
+    arms.emplace_back("this recipe, run.inference_head=int8", int8_head);
+  }
+  return arms;
+}
+
 }  // namespace
 
 void bench_decode(const RunConfig& config, const DecodeOptions& options) {
@@ -81,20 +120,16 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
               " exceed model.max_context = ", config.model.max_context,
               "; lower them or raise model.max_context");
   run::set_up_process(config.run);
-  RunConfig full = config, simulated = config;
-  full.quant = {};
-  full.run.compute = ComputeDtype::kFp32;
-  simulated.run.products = Products::kSimulated;
-  std::vector<DecodeArm> arms;
-  arms.emplace_back("full precision, fp32", full);
-  arms.emplace_back("this recipe, simulated products", simulated);
-  arms.emplace_back("this recipe", config);
   const int64_t vocab = run::planned_vocab(config);
   const at::Tensor prompt_BT = at::randint(vocab, {1, options.prompt}, at::kLong);
-  if (options.profile) {
-    print_op_profile([&] { arms.back().run(prompt_BT, options); }, options.repetitions, std::cout);
-    return;
+  if (options.profile || options.on_request) {
+    DecodeArm arm("this recipe", config);
+    if (options.on_request) {
+      return serve(arm, prompt_BT, options);
+    }
+    return print_op_profile([&] { arm.run(prompt_BT, options); }, options.repetitions, std::cout);
   }
+  std::vector<DecodeArm> arms = make_arms(config);
   for (int64_t i = 0; i <= options.repetitions; ++i) {  // the first round warms up
     for (DecodeArm& arm : arms) {
       const Seconds seconds = arm.run(prompt_BT, options);
@@ -106,8 +141,10 @@ void bench_decode(const RunConfig& config, const DecodeOptions& options) {
   }
   std::cout << machine_line() << "; prompt " << options.prompt << ", " << options.tokens
             << " tokens one by one, vocabulary " << vocab << ", head in "
-            << enum_name(config.run.compute) << "; " << options.repetitions
-            << " alternating repetitions\n";
+            << (config.run.inference_head == InferenceHead::kInt8
+                    ? enum_name(config.run.inference_head)
+                    : enum_name(config.run.compute))
+            << "; " << options.repetitions << " alternating repetitions\n";
   const std::vector<ContestResult> results = {
       result_of("prompt", options.prompt, arms, &DecodeArm::prompt),
       result_of("generation", options.tokens, arms, &DecodeArm::decode)};

@@ -15,7 +15,10 @@ struct DecodeOptions {
   int64_t prompt = 256;  // tokens of the prompt, one forward
   int64_t tokens = 64;   // generated one by one behind it
   bool profile = false;  // where the time of this recipe's prompt and tokens goes, by operator
-  std::string json;      // a file for the timings; empty: none
+  // One prompt and its tokens of this recipe for every line of standard input, printing the seconds
+  // of both: for scripts that alternate with other programs.
+  bool on_request = false;
+  std::string json;  // a file for the timings; empty: none
 };
 
 // Prints the table to standard output. Throws Error for a classifier, or when prompt and tokens

@@ -24,12 +24,15 @@
 #include "base/text.h"
 #include "bench/contest.h"
 #include "ops/cpu/row_kernels.h"
+#include "ops/few_rows_ops.h"
 #include "ops/ops.h"
 #include "ops/step_ops.h"
 #include "run/assemble.h"
 
 namespace setun::bench {
 namespace {
+
+constexpr int64_t kHeadOutputs = 32768;  // a vocabulary that no cache holds at usual widths
 
 struct Shape {
   int64_t rows, columns, outputs;
@@ -144,6 +147,36 @@ std::function<void()> repeated(int64_t times, std::function<void()> once) {
       once();
     }
   };
+}
+
+// Few rows through a head, from bf16, fp32 and 8-bit weights.
+Contest head_contest(int64_t columns, int64_t outputs) {
+  const at::Tensor w = at::randn({outputs, columns}), w16 = w.to(at::kBFloat16);
+  const at::Tensor x = at::randn({1, columns});
+  const ops::RowCodes w8 = ops::quantize_absmax_rows(w, 8, 1e-5),
+                      x8 = ops::quantize_absmax_rows(x, 8, 1e-5);
+  const double bytes = 1e-9 * static_cast<double>(w16.nbytes());
+  const auto aten = [=](const char* precision) {
+    return [=] { with_precision(precision, [&] { at::linear(x, w); }); };
+  };
+  Contest contest = {"few rows through a head of " + std::to_string(outputs) + " x " +
+                         std::to_string(columns) + " weights",
+                     "GB/s",
+                     {}};
+  for (const int64_t rows : {1, 4, 16}) {
+    const at::Tensor x16 = at::randn({rows, columns}).to(at::kBFloat16);
+    const std::string suffix = ", " + std::to_string(rows) + (rows == 1 ? " row" : " rows");
+    contest.arms.push_back({"ATen bf16" + suffix, [=] { at::linear(x16, w16); }, bytes});
+    contest.arms.push_back({"Setun few_rows_linear, bf16" + suffix,
+                            [=] { ops::few_rows_linear(x16, w16, at::kBFloat16); }, bytes});
+  }
+  contest.arms.push_back({"ATen fp32, MKL, 1 row", aten("highest"), 2 * bytes});
+  contest.arms.push_back({"ATen fp32, oneDNN, 1 row", aten("medium"), 2 * bytes});
+  contest.arms.push_back({"Setun few_rows_linear, fp32, 1 row",
+                          [=] { ops::few_rows_linear(x, w, at::kFloat); }, 2 * bytes});
+  contest.arms.push_back(
+      {"Setun int8_linear, 1 row", [=] { ops::int8_linear(x8, w8, at::kBFloat16); }, bytes / 2});
+  return contest;
 }
 
 // Few rows through one layer that stays in the cache.
@@ -292,6 +325,7 @@ std::vector<std::pair<std::string, std::function<Contest()>>> contests(
   const Shape first = parse_shape(options.shapes.front());
   list.emplace_back("decode", [=] { return decode_contest(first.columns, cache); });
   list.emplace_back("decode", [=] { return layer_contest(first.columns, first.outputs); });
+  list.emplace_back("head", [=] { return head_contest(first.columns, kHeadOutputs); });
   list.emplace_back("activations", [=] { return activations_contest(first.rows, first.columns); });
   list.emplace_back("weights", [=] { return weights_contest(first.outputs, first.columns); });
   list.emplace_back("attention", [] { return attention_contest(8, 4, 256); });
@@ -312,7 +346,7 @@ void bench_kernels(const KernelBenchOptions& options) {
                   std::any_of(list.begin(), list.end(),
                               [&](const auto& item) { return item.first == options.only; }),
               "setun bench kernels: --only ", options.only,
-              ": expected one of product, decode, activations, weights, attention, hadamard");
+              ": expected one of product, decode, head, activations, weights, attention, hadamard");
   force_cpu_path(path);
   RunOptions process;
   process.threads = options.threads;

@@ -72,7 +72,12 @@ void add_bench_decode(CLI::App& bench, Arguments& arguments) {
   decode->add_option("--tokens", arguments.decode.tokens, "tokens generated behind it")
       ->check(CLI::PositiveNumber);
   decode->add_option("--json", arguments.decode.json, "file for the results");
-  decode->add_flag("--profile", arguments.decode.profile, "where the time goes, by operator");
+  CLI::Option* profile =
+      decode->add_flag("--profile", arguments.decode.profile, "where the time goes, by operator");
+  decode
+      ->add_flag("--on-request", arguments.decode.on_request,
+                 "one prompt and its tokens for every line of input; prints the seconds of both")
+      ->excludes(profile);
   decode->callback([&] { cmd_bench_decode(arguments.target, arguments.decode); });
 }
 
@@ -87,7 +92,7 @@ void add_bench_kernels(CLI::App& bench, Arguments& arguments) {
   kernels->add_option("--shape", options.shapes, "rows x columns x outputs, any number of them");
   kernels->add_option("--path", options.path, "scalar, avx2, avx512 or avx512_vnni");
   kernels->add_option("--only", options.only,
-                      "product, decode, activations, weights, attention or hadamard");
+                      "product, decode, head, activations, weights, attention or hadamard");
   kernels->add_option("--json", options.json, "file for the results");
   kernels->callback([&] { cmd_bench_kernels(arguments.kernels); });
 }

@@ -290,6 +290,8 @@ void visit_fields(V& v, Is<RunOptions> auto& o) {
     "compute type; the same codes, other rounding");
   v("input_gradient", o.input_gradient,
     "dX of integer products: exact (in the compute type), or of dY in 8 bits per token");
+  v("inference_head", o.inference_head,
+    "a full-precision head in generation and evaluation: in the compute type, or 8-bit codes");
   v("recompute_blocks", o.recompute_blocks,
     "gradient checkpointing: less memory, one more forward");
   v("non_finite", o.non_finite, "what to do when loss or gradient is not finite");

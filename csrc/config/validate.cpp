@@ -52,6 +52,10 @@ void check_kinds(Errors& errors, const RunConfig& config) {
     errors.add("run.recompute_blocks", "is of decoders; model.kind is ",
                enum_name(config.model.kind));
   }
+  if (config.run.inference_head != InferenceHead::kCompute) {
+    errors.add("run.inference_head", "is of decoders; model.kind is ",
+               enum_name(config.model.kind));
+  }
   if (config.quant.attention.quantizes()) {
     errors.add("quant.attention", "is of decoders; model.kind is ", enum_name(config.model.kind));
   }

@@ -19,9 +19,12 @@ std::vector<uint32_t> generate(DecoderLM& model, QuantContext& context,
                                const GenerateOptions& options,
                                const std::function<void(uint32_t)>& on_token = {});
 
+// The token of the largest of logits_V [V], any float dtype; the lowest of equal ones.
+uint32_t greedy_token(const at::Tensor& logits_V);
+
 // The token that `uniform` in [0, 1) selects from softmax(logits / temperature) restricted to the
 // top_k most probable tokens and of these, renormalised, to the fewest whose probabilities reach
-// top_p. Temperature 0: the most probable token. Ties go to the lower token. logits_V [V], any
+// top_p. Temperature 0: greedy_token. Ties go to the lower token. logits_V [V], any
 // float dtype.
 uint32_t sample_token(const at::Tensor& logits_V, const GenerateOptions& options, double uniform);
 

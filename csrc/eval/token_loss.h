@@ -8,7 +8,7 @@ namespace setun {
 
 // cross_entropy_sum of the model's logits on tokens_BT for targets_BT, differentiable. A plain head
 // (DecoderLM::plain_head) is fused with the loss and its logits are never all in memory; with any
-// other they are.
+// other, 8-bit ones included, they are.
 TokenLoss token_loss(DecoderLM& model, QuantContext& context, const at::Tensor& tokens_BT,
                      const at::Tensor& targets_BT, const ForwardOptions& options);
 

@@ -2,7 +2,19 @@
 // compute dtype.
 #include "model/decoder_block.h"
 
+#include <ATen/core/grad_mode.h>
+
+#include "ops/few_rows_ops.h"
+
 namespace setun {
+namespace {
+
+// x + y in fp32; the same bits both ways.
+at::Tensor residual_sum(const at::Tensor& x, const at::Tensor& y) {
+  return c10::GradMode::is_enabled() ? x + y : ops::add_residual(x, y);
+}
+
+}  // namespace
 
 DecoderBlockImpl::DecoderBlockImpl(const ModelOptions& options, int64_t block, int64_t first_layer,
                                    at::ScalarType compute) {
@@ -57,9 +69,11 @@ BlockOutput DecoderBlockImpl::forward(const at::Tensor& x_BTD, QuantContext& con
   const auto normed = [&](const Norm& norm, const at::Tensor& x) {
     return attn->q->norm && norm ? LinearInput(norm->as_input_norm()(x)) : behind(norm, x);
   };
-  const at::Tensor h_BTD = x_BTD + attn(normed(attn_norm, x_BTD), context, inputs);
+  const at::Tensor h_BTD = residual_sum(x_BTD, attn(normed(attn_norm, x_BTD), context, inputs));
   if (ffn) {
-    return {.x_BTD = h_BTD + ffn(normed(ffn_norm, h_BTD), context), .balance = {}, .counts_E = {}};
+    return {.x_BTD = residual_sum(h_BTD, ffn(normed(ffn_norm, h_BTD), context)),
+            .balance = {},
+            .counts_E = {}};
   }
   const MixtureOutput out = mixture(behind(ffn_norm, h_BTD).normed(), context);
   return {.x_BTD = h_BTD + out.y_BTD, .balance = out.balance, .counts_E = out.counts_E};

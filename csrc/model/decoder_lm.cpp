@@ -6,7 +6,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cummax.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -15,9 +14,13 @@
 #include "model/layer_table.h"
 #include "model/recompute.h"
 #include "ops/devices.h"
+#include "ops/few_rows_ops.h"
+#include "quant/plain_linear.h"
 
 namespace setun {
 namespace {
+
+constexpr double kHeadInputEps = 1e-5;  // of an 8-bit head's input, as the quantizers' default
 
 void check_layer_table(const std::vector<NamedLinear>& linears, const ModelOptions& options) {
   const std::vector<LayerInfo> table = layer_table(options);
@@ -62,6 +65,10 @@ BlockOutput run_block(DecoderBlock block, const at::Tensor& x_BTD, QuantContext&
   };
   const std::vector<at::Tensor> out = recompute_in_backward(x_BTD, forward);
   return out.size() == 1 ? BlockOutput{out[0], {}, {}} : BlockOutput{out[0], out[1], out[2]};
+}
+
+Rope on_device(const Rope& rope, at::Device device) {
+  return {ops::to_device(rope.cos_TD, device), ops::to_device(rope.sin_TD, device)};
 }
 
 void report_routers(const std::vector<BlockOutput>& mixtures, RouterReport& report) {
@@ -122,10 +129,9 @@ DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType comp
 const Rope& DecoderLMImpl::rope_at(int64_t first, int64_t count) {
   if (first != positions_.first || count != positions_.count ||
       positions_.tables.cos_TD.device() != device()) {
-    const Rope made = make_rope(first, count, options.resolved_head_dim(), options.rope_base);
-    positions_ = {first,
-                  count,
-                  {ops::to_device(made.cos_TD, device()), ops::to_device(made.sin_TD, device())}};
+    positions_ = {first, count,
+                  on_device(make_rope(first, count, options.resolved_head_dim(), options.rope_base),
+                            device())};
   }
   return positions_.tables;
 }
@@ -142,7 +148,11 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
       cache == nullptr || (!c10::GradMode::is_enabled() && !forward_options.documents_BT.defined()),
       "a cache is for generation: no gradients, no document mask");
   const AttentionInputs inputs{
-      .rope = rope_at(cached, length),
+      .rope = cache == nullptr
+                  ? rope_at(0, length)
+                  : on_device(cache->rope.rows(cached, length, options.resolved_head_dim(),
+                                               options.rope_base),
+                              device()),
       .first_key_BT = first_keys(forward_options.documents_BT),
       .first_BT = context.attention().quantizes()
                       ? first_tokens(forward_options, length, cached, tokens_BT.options())
@@ -185,11 +195,20 @@ at::Tensor DecoderLMImpl::plain_head(const QuantContext& context) const {
   return plain(active.now) && plain(active.before) ? head->weight : at::Tensor();
 }
 
+bool DecoderLMImpl::has_int8_head(const QuantContext& context) const {
+  return context.inference_head() == InferenceHead::kInt8 && !c10::GradMode::is_enabled() &&
+         plain_head(context).defined();
+}
+
 at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
                                   const ForwardOptions& forward_options) {
   const at::Tensor x_BTD = hidden_states(tokens_BT, context, forward_options);
+  if (has_int8_head(context)) {
+    return ops::int8_linear(ops::quantize_absmax_rows(x_BTD, 8, kHeadInputEps),
+                            context.row_codes(plain_head(context)), compute);
+  }
   return head ? head(x_BTD, context)
-              : at::linear(x_BTD.to(compute), context.cast(embed->weight, compute));
+              : plain_linear(x_BTD, context.cast(embed->weight, compute), {});
 }
 
 std::vector<NamedLinear> linear_layers(DecoderLM& model) { return named_linears(*model); }

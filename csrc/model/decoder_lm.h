@@ -55,6 +55,9 @@ struct DecoderLMImpl : torch::nn::Module {
   // nothing else: a tied head, or an untied one that the context's state leaves in full precision.
   // Undefined for a quantized head.
   at::Tensor plain_head(const QuantContext& context) const;
+  // Whether forward() multiplies that weight's 8-bit codes now: without gradients, when the context
+  // says so.
+  bool has_int8_head(const QuantContext& context) const;
 
   // Where the parameters are; inputs must be there too.
   at::Device device() const { return embed->weight.device(); }

@@ -3,44 +3,10 @@
 // says so; ops::causal_attention does the rest.
 #include "nn/attention.h"
 
-#include <ATen/ops/empty.h>
-
-#include <algorithm>
-
 #include "ops/step_ops.h"
 #include "quant/attention_quant.h"
 
 namespace setun {
-namespace {
-
-// Room for `needed` positions in a cache tensor, keeping the first `length`.
-void reserve(at::Tensor& cached, const at::Tensor& like, int64_t length, int64_t needed) {
-  if (cached.defined() && cached.size(2) >= needed) {
-    return;
-  }
-  const int64_t capacity = cached.defined() ? std::max(needed, 2 * cached.size(2)) : needed;
-  at::Tensor grown =
-      at::empty({like.size(0), like.size(1), capacity, like.size(3)}, like.options());
-  if (cached.defined()) {
-    grown.narrow(2, 0, length).copy_(cached.narrow(2, 0, length));
-  }
-  cached = grown;
-}
-
-}  // namespace
-
-std::pair<at::Tensor, at::Tensor> KvCache::extend(int64_t block, const at::Tensor& keys_BHTD,
-                                                  const at::Tensor& values_BHTD) {
-  const auto slots = static_cast<size_t>(block) + 1;
-  keys.resize(std::max(keys.size(), slots));
-  values.resize(keys.size());
-  const int64_t added = keys_BHTD.size(2), total = length + added;
-  reserve(keys[block], keys_BHTD, length, total);
-  reserve(values[block], values_BHTD, length, total);
-  keys[block].narrow(2, length, added).copy_(keys_BHTD);
-  values[block].narrow(2, length, added).copy_(values_BHTD);
-  return {keys[block].narrow(2, 0, total), values[block].narrow(2, 0, total)};
-}
 
 AttentionImpl::AttentionImpl(AttentionOptions options_in) : options(options_in) {
   const auto linear = [&](const char* name, int64_t offset, int64_t in, int64_t out) {
@@ -72,6 +38,9 @@ at::Tensor AttentionImpl::forward(const LinearInput& in_BTD, QuantContext& conte
   query = fake_quantize_heads(query, quant.query_bits, {}, quant);
   key = fake_quantize_heads(key, quant.key_bits, inputs.first_BT, quant);
   value = fake_quantize_heads(value, quant.value_bits, inputs.first_BT, quant);
+  if (inputs.cache != nullptr && length == 1) {
+    return o(behind(sub_norm, inputs.cache->attend(options.block, query, key, value)), context);
+  }
   if (inputs.cache != nullptr) {
     std::tie(key, value) = inputs.cache->extend(options.block, key, value);
   }

@@ -2,29 +2,12 @@
 // "NEOX") on ops::causal_attention; optional sub-norm on the joined heads before o.
 #pragma once
 
-#include <utility>
-#include <vector>
-
 #include "nn/bit_linear.h"
+#include "nn/kv_cache.h"
 #include "nn/norm.h"
 #include "nn/rope.h"
 
 namespace setun {
-
-// Keys and values of every block, [B, kv_heads, capacity, head_dim], of which the first `length`
-// positions are filled; after fake quantization, where there is one. The capacity doubles when it
-// is full, so a token costs a copy of itself and not of everything before it. For use without
-// gradients.
-struct KvCache {
-  std::vector<at::Tensor> keys;
-  std::vector<at::Tensor> values;
-  int64_t length = 0;  // advanced by the model after its last block, not by the blocks
-
-  // Writes a block's new keys and values [B, kv_heads, T, head_dim] behind the cached ones and
-  // returns all of them.
-  std::pair<at::Tensor, at::Tensor> extend(int64_t block, const at::Tensor& keys_BHTD,
-                                           const at::Tensor& values_BHTD);
-};
 
 // What every block's attention of one forward shares.
 struct AttentionInputs {

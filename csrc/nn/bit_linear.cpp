@@ -1,9 +1,9 @@
 #include "nn/bit_linear.h"
 
-#include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 
 #include "base/error.h"
+#include "quant/plain_linear.h"
 
 namespace setun {
 
@@ -39,8 +39,7 @@ at::Tensor BitLinearImpl::product(const LinearInput& input, QuantContext& contex
   }
   const at::Tensor x = context.activation(options.layer, input);
   const at::Tensor value = context.weight(options.layer, weight);
-  return at::linear(x.to(options.compute), context.cast(value, options.compute),
-                    bias.defined() ? std::optional(bias.to(options.compute)) : std::nullopt);
+  return plain_linear(x, context.cast(value, options.compute), bias);
 }
 
 std::vector<NamedLinear> named_linears(const torch::nn::Module& model) {

@@ -6,6 +6,8 @@
 #include <ATen/ops/pow.h>
 #include <ATen/ops/sin.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ops/step_ops.h"
 
@@ -19,6 +21,17 @@ Rope make_rope(int64_t first, int64_t count, int64_t head_dim, double base) {
   const at::Tensor positions = at::arange(first, first + count, options);
   const at::Tensor angles = at::outer(positions, at::pow(base, exponents));
   return {at::cos(angles).to(at::kFloat), at::sin(angles).to(at::kFloat)};
+}
+
+Rope RopeTable::rows(int64_t first, int64_t count, int64_t head_dim, double base) {
+  const int64_t made = table_.cos_TD.defined() ? table_.cos_TD.size(0) : 0;
+  SETUN_ASSERT(made == 0 || (base_ == base && table_.cos_TD.size(1) == head_dim / 2),
+               "a rotary table of base ", base_, " asked for base ", base);
+  if (made < first + count) {
+    table_ = make_rope(0, std::max(first + count, 2 * made), head_dim, base);
+    base_ = base;
+  }
+  return {table_.cos_TD.narrow(0, first, count), table_.sin_TD.narrow(0, first, count)};
 }
 
 at::Tensor apply_rope(const at::Tensor& x_BHTD, const Rope& rope) {

@@ -14,6 +14,18 @@ struct Rope {
 // Tables for positions first .. first + count - 1.
 Rope make_rope(int64_t first, int64_t count, int64_t head_dim, double base);
 
+// Rows of make_rope's tables that were made before: a token of generation reads one row, and making
+// it costs a dozen operators. Of one (head_dim, base).
+class RopeTable {
+ public:
+  // make_rope(first, count, head_dim, base). The table doubles when it is too short.
+  Rope rows(int64_t first, int64_t count, int64_t head_dim, double base);
+
+ private:
+  Rope table_;
+  double base_ = 0;
+};
+
 // x_BHTD [B, H, T, head_dim] -> rotated, same dtype; fp32 inside (ops::rope). Differentiable.
 at::Tensor apply_rope(const at::Tensor& x_BHTD, const Rope& rope);
 

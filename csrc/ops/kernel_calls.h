@@ -17,16 +17,23 @@ enum class Kernel {
   kQuantizeRows,    // quantize_absmax_rows, quantize_gradient_rows
   kNormQuantize,    // rms_norm_quantize
   kAttention,       // causal_attention, forward and backward
+  kFewRowsLinear,
+  kInt8Linear,
+  kCachedAttention,
 };
 
 template <>
 struct EnumNames<Kernel> {
-  static constexpr auto table = enum_table<Kernel>({{Kernel::kTernaryFewRows, "ternary_few_rows"},
-                                                    {Kernel::kTernaryPanels, "ternary_panels"},
-                                                    {Kernel::kQuantizePack, "quantize_pack"},
-                                                    {Kernel::kQuantizeRows, "quantize_rows"},
-                                                    {Kernel::kNormQuantize, "norm_quantize"},
-                                                    {Kernel::kAttention, "attention"}});
+  static constexpr auto table =
+      enum_table<Kernel>({{Kernel::kTernaryFewRows, "ternary_few_rows"},
+                          {Kernel::kTernaryPanels, "ternary_panels"},
+                          {Kernel::kQuantizePack, "quantize_pack"},
+                          {Kernel::kQuantizeRows, "quantize_rows"},
+                          {Kernel::kNormQuantize, "norm_quantize"},
+                          {Kernel::kAttention, "attention"},
+                          {Kernel::kFewRowsLinear, "few_rows_linear"},
+                          {Kernel::kInt8Linear, "int8_linear"},
+                          {Kernel::kCachedAttention, "cached_attention"}});
 };
 
 namespace ops {

@@ -90,3 +90,15 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
       "causal_attention_backward(Tensor grad, Tensor out, Tensor lse, Tensor q, Tensor k, Tensor "
       "v, Tensor? first) -> (Tensor grad_q, Tensor grad_k, Tensor grad_v)");
 }
+
+// Generation: few rows, one token.
+TORCH_LIBRARY_FRAGMENT(setun, m) {
+  m.def("add_residual(Tensor x, Tensor y) -> Tensor");
+  m.def("few_rows_linear(Tensor x, Tensor weight, ScalarType dtype) -> Tensor");
+  m.def(
+      "int8_linear(Tensor codes, Tensor scale, Tensor w_codes, Tensor w_scale, Tensor w_row_sums, "
+      "ScalarType dtype) -> Tensor");
+  m.def(
+      "cached_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, int "
+      "length) -> Tensor");
+}

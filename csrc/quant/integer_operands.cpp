@@ -107,9 +107,8 @@ IntegerInput fused_input(const LinearInput& input, const LinearSpec& spec, at::S
   ops::NormedRowCodes q;
   {
     const c10::NoGradGuard no_grad;
-    q = ops::rms_norm_quantize(input.x.detach(),
-                               norm.gain.defined() ? norm.gain.detach() : norm.gain, norm.eps,
-                               spec.activation.bits, spec.activation.eps, block);
+    q = ops::rms_norm_quantize(input.x, norm.gain, norm.eps, spec.activation.bits,
+                               spec.activation.eps, block);
   }
   IntegerInput made{packed_to_4_bits(std::move(q.rows), spec.activation), {}};
   if (c10::GradMode::is_enabled()) {

@@ -7,6 +7,8 @@
 namespace setun {
 namespace {
 
+constexpr double kCodesEps = 1e-30;  // of an 8-bit head's rows: no row of a head is too small
+
 // (1 - ramp) * before + ramp * now.
 at::Tensor blend(const at::Tensor& before, const at::Tensor& now, double ramp) {
   return before.mul(1 - ramp).add(now, ramp);
@@ -231,6 +233,18 @@ at::Tensor QuantContext::cast(const at::Tensor& parameter, at::ScalarType type) 
   return casts_.back().value;
 }
 
+const ops::RowCodes& QuantContext::row_codes(const at::Tensor& parameter_OI) {
+  for (const auto& [parameter, codes] : row_codes_) {
+    if (parameter.is_same(parameter_OI)) {
+      return codes;
+    }
+  }
+  const c10::NoGradGuard no_grad;
+  row_codes_.emplace_back(parameter_OI,
+                          ops::quantize_absmax_rows(parameter_OI.detach(), 8, kCodesEps));
+  return row_codes_.back().second;
+}
+
 void QuantContext::set_latent(int64_t layer, at::Tensor latent_OI) {
   latents_[static_cast<std::size_t>(layer)] = std::move(latent_OI);
 }
@@ -238,6 +252,7 @@ void QuantContext::set_latent(int64_t layer, at::Tensor latent_OI) {
 void QuantContext::invalidate() {
   shared_ = {};
   casts_.clear();
+  row_codes_.clear();
   for (Entry& entry : entries_) {
     entry = Entry{};
   }

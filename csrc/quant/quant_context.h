@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "quant/estimators/integer_linear.h"
@@ -91,6 +92,11 @@ class QuantContext {
   // invalidate(): generation would otherwise convert a head for every token.
   at::Tensor cast(const at::Tensor& parameter, at::ScalarType type);
 
+  // Absmax codes of a parameter [O, I], 8 bits a row, kept as cast() keeps its copies: what an
+  // 8-bit head multiplies with.
+  const ops::RowCodes& row_codes(const at::Tensor& parameter_OI);
+  InferenceHead inference_head() const { return products_.inference_head; }
+
   // mean|w| of a latent that whoever wrote it already knows, fp32 [1, 1] on the latent's device, or
   // an undefined tensor; it must be the statistic of ops::quantize_absmean to the bit
   // (AdamW::absmean_of). Spares one read of the weight.
@@ -141,6 +147,7 @@ class QuantContext {
   QuantPlan plan_;
   ProductOptions products_;
   std::vector<Cast> casts_;
+  std::vector<std::pair<at::Tensor, ops::RowCodes>> row_codes_;
   KnownAbsmean known_absmean_;
   Watch watch_;
   uint64_t draws_ = 0;  // integer products since begin_step: a key for each

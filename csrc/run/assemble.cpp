@@ -38,7 +38,9 @@ void place(torch::nn::Module& model, const RunOptions& run) {
 }
 
 ProductOptions product_options(const RunOptions& run) {
-  return {.products = run.products, .input_gradient = run.input_gradient};
+  return {.products = run.products,
+          .input_gradient = run.input_gradient,
+          .inference_head = run.inference_head};
 }
 
 LoaderOptions loader_options(const RunConfig& config) {

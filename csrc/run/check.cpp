@@ -154,6 +154,28 @@ void check_input_gradient(const RunConfig& config, const QuantPlan& plan, Errors
   }
 }
 
+// An 8-bit head stands in for a full-precision one.
+void check_inference_head(const RunConfig& config, const QuantPlan& plan, Errors& errors) {
+  if (config.run.inference_head == InferenceHead::kCompute) {
+    return;
+  }
+  if (config.run.device != Device::kCpu) {
+    errors.add("inference_head", "is ", enum_name(config.run.inference_head),
+               ", which is for the CPU; set run.inference_head: compute or run.device: cpu");
+    return;
+  }
+  for (const QuantPlan::Phase& phase : plan.phases) {
+    for (std::size_t i = 0; i < phase.specs.size(); ++i) {
+      const LinearSpec& spec = phase.specs[i];
+      if (plan.layers[i].role == Role::kHead && (spec.changes_weight() || spec.changes_input())) {
+        errors.add("inference_head", "is ", enum_name(config.run.inference_head),
+                   ", but the recipe quantizes the head itself; set run.inference_head: compute");
+        return;
+      }
+    }
+  }
+}
+
 // How many layers multiply codes, in the first phase.
 void add_products(std::ostringstream& out, const RunConfig& config, const QuantPlan& plan) {
   int64_t integer = 0, quantized = 0;
@@ -186,6 +208,7 @@ CheckReport check(const RunConfig& config) {
   report.errors.add_all("quant", quant);
   Errors run;
   check_input_gradient(config, plan, run);
+  check_inference_head(config, plan, run);
   report.errors.add_all("run", run);
   if (!report.errors.empty()) {
     return report;

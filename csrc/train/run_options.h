@@ -55,8 +55,9 @@ struct RunOptions {
   Device device = Device::kCpu;
   ComputeDtype compute = ComputeDtype::kFp32;
   MatmulPrecision matmul_precision = MatmulPrecision::kHighest;
-  Products products = Products::kInteger;                // of quantized linear layers
-  InputGradient input_gradient = InputGradient::kExact;  // of integer products
+  Products products = Products::kInteger;                  // of quantized linear layers
+  InputGradient input_gradient = InputGradient::kExact;    // of integer products
+  InferenceHead inference_head = InferenceHead::kCompute;  // of generation and evaluation
   bool recompute_blocks =
       false;  // gradient checkpointing: keep block inputs only, recompute in backward
   NonFinitePolicy non_finite = NonFinitePolicy::kStop;

@@ -62,8 +62,8 @@ TEST_CASE("mistakes on the command line exit with 2 and one message", "[cli]") {
        "setun bench kernels: --path avx3: expected one of scalar, avx2, avx512, avx512_vnni, "
        "neon_dot\n"},
       {"bench kernels --only gemm",
-       "setun bench kernels: --only gemm: expected one of product, decode, activations, weights, "
-       "attention, hadamard\n"},
+       "setun bench kernels: --only gemm: expected one of product, decode, head, activations, "
+       "weights, attention, hadamard\n"},
       {"inspect nowhere", "nowhere: no such run or checkpoint folder\n"}};
   for (const auto& [arguments, message] : mistakes) {
     INFO(arguments);

@@ -1,6 +1,7 @@
 // The torch-free kernels against their references, without LibTorch and Catch2, so that the program
 // can be built for another architecture and run in an emulator (tests/scripts/test_cross). Every
 // path of that architecture is tested. The last line is "N passed, N failed, N skipped".
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -9,7 +10,9 @@
 
 #include "base/counter_rng.h"
 #include "base/cpu_features.h"
+#include "ops/cpu/few_rows_kernels.h"
 #include "ops/cpu/reference.h"
+#include "ops/cpu/reference_few_rows.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/cpu/ternary_kernels.h"
 
@@ -143,6 +146,84 @@ void check_hadamard(int64_t block) {
   check(std::memcmp(y.data(), wanted.data(), y.size() * sizeof(float)) == 0, "hadamard", block, 0);
 }
 
+std::vector<uint16_t> bf16_bits(std::vector<float>& values) {
+  std::vector<uint16_t> bits;
+  for (float& v : values) {
+    const uint32_t upper = std::bit_cast<uint32_t>(v) & 0xFFFF0000U;
+    v = std::bit_cast<float>(upper);
+    bits.push_back(static_cast<uint16_t>(upper >> 16));
+  }
+  return bits;
+}
+
+void check_few_rows(int64_t rows, int64_t columns) {
+  const cpu::FewRowsKernels& kernels = cpu::few_rows_kernels();
+  constexpr int64_t kOutputs = 11;
+  const std::vector<float> x = random_row(rows * columns, 21);
+  std::vector<float> w = random_row(kOutputs * columns, 22);
+  const std::vector<uint16_t> bits = bf16_bits(w);
+  const int64_t stride = cpu::padded(columns, cpu::kDotBlock);
+  for (const cpu::Element type : {cpu::Element::kFp32, cpu::Element::kBf16}) {
+    const bool narrow = type == cpu::Element::kBf16;
+    std::vector<float> staged(static_cast<std::size_t>(rows * stride)),
+        y(static_cast<std::size_t>(rows * kOutputs));
+    for (int64_t r = 0; r < rows; ++r) {
+      kernels.stage({x.data() + r * columns, cpu::Element::kFp32}, columns, type,
+                    staged.data() + r * stride);
+    }
+    const void* matrix = narrow ? static_cast<const void*>(bits.data()) : w.data();
+    kernels.dot(staged.data(), rows, {{matrix, type}, kOutputs, columns}, columns, y.data(),
+                kOutputs);
+    check(y == reference::few_rows_linear({x, w, rows, kOutputs, columns, narrow}), "few rows",
+          rows, columns);
+  }
+}
+
+void check_codes(int64_t columns, int low, int high) {
+  const cpu::FewRowsKernels& kernels = cpu::few_rows_kernels();
+  constexpr int64_t kOutputs = 7;
+  const std::vector<int8_t> a = random_codes(columns, low, high, 31),
+                            w = random_codes(kOutputs * columns, low, high, 32);
+  std::vector<int32_t> row_sums, wanted, sums(kOutputs);
+  for (int64_t o = 0; o < kOutputs; ++o) {
+    int32_t row_sum = 0, sum = 0;
+    for (int64_t c = 0; c < columns; ++c) {
+      const int32_t code = w[static_cast<std::size_t>(o * columns + c)];
+      row_sum += code;
+      sum += a[static_cast<std::size_t>(c)] * code;
+    }
+    row_sums.push_back(row_sum);
+    wanted.push_back(sum);
+  }
+  std::vector<int8_t> staged(static_cast<std::size_t>(cpu::padded(columns, cpu::kCodeBlock)));
+  kernels.stage_codes(a.data(), columns, staged.data());
+  kernels.dot_codes(staged.data(), w.data(), kOutputs, columns, row_sums.data(), sums.data());
+  check(sums == wanted, "dot_codes", columns, low);
+}
+
+// One query over `count` positions, against the formula in double.
+void check_attention(int64_t count, int64_t width) {
+  const cpu::FewRowsKernels& kernels = cpu::few_rows_kernels();
+  const std::vector<float> q = random_row(width, 41), keys = random_row(count * width, 42),
+                           values = random_row(count * width, 43);
+  std::vector<float> staged(static_cast<std::size_t>(cpu::padded(width, cpu::kDotBlock))),
+      scores(static_cast<std::size_t>(count)), out(static_cast<std::size_t>(width));
+  kernels.stage({q.data(), cpu::Element::kFp32}, width, cpu::Element::kFp32, staged.data());
+  kernels.dot(staged.data(), 1, {{keys.data(), cpu::Element::kFp32}, count, width}, width,
+              scores.data(), count);
+  const float total =
+      kernels.softmax(scores.data(), count, 1.0F / std::sqrt(static_cast<float>(width)));
+  kernels.mix(scores.data(), {{values.data(), cpu::Element::kFp32}, count, width}, width, total,
+              {out.data(), cpu::Element::kFp32});
+  const std::vector<double> wanted = reference::attend(
+      {q.begin(), q.end()}, {keys.begin(), keys.end()}, {values.begin(), values.end()}, count);
+  bool near = true;
+  for (std::size_t d = 0; d < out.size(); ++d) {
+    near = near && std::abs(out[d] - wanted[d]) < 2e-5;  // scores of order 20, each 2^-22 off
+  }
+  check(near, "softmax, mix", count, width);
+}
+
 void check_path() {
   for (const int64_t rows : {1, 15, 16, 33}) {
     for (const int64_t columns : {1, 16, 63, 64, 100, 272}) {
@@ -164,6 +245,17 @@ void check_path() {
   }
   for (const int64_t k : {1, 31, 32, 100, 4096}) {
     check_rows(k);
+  }
+  for (const int64_t columns : {1, 31, 64, 100, 272}) {
+    for (const int64_t rows : {1, 2, 5, 16}) {
+      check_few_rows(rows, columns);
+    }
+    check_codes(columns, -128, 127);
+    check_codes(columns, -128, -128);
+  }
+  for (const int64_t count : {1, 40}) {
+    check_attention(count, 64);
+    check_attention(count, 40);
   }
   for (int64_t block = 1; block <= 4096; block *= 2) {
     check_hadamard(block);

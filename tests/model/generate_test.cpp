@@ -8,6 +8,7 @@
 
 #include "base/counter_rng.h"
 #include "model/tiny_model.h"
+#include "ops/kernel_calls.h"
 #include "support/catch.h"
 
 namespace setun {
@@ -38,6 +39,28 @@ TEST_CASE(
       done += count;
       CHECK(cache.length == done);
     }
+  }
+}
+
+TEST_CASE("a bf16 model generates through the operators of few rows, near LibTorch's products") {
+  for (const LinearSpec& spec : {LinearSpec{}, test::ternary_spec()}) {
+    test::TinyModel tiny = lively_model(spec, at::kBFloat16);
+    const c10::NoGradGuard no_grad;
+    const at::Tensor tokens = test::random_tokens({1, 30}, 41);
+    const auto calls = [](Kernel kernel) { return ops::kernel_calls(kernel, cpu_path()); };
+    const int64_t linears = calls(Kernel::kFewRowsLinear), cached = calls(Kernel::kCachedAttention);
+    const at::Tensor whole = tiny.logits(tokens).to(at::kFloat);  // 30 rows: LibTorch's
+    CHECK(calls(Kernel::kFewRowsLinear) == linears);
+    KvCache cache;
+    tiny.logits(tokens.narrow(1, 0, 25), {.cache = &cache});
+    for (int64_t i = 25; i < 30; ++i) {
+      const at::Tensor one = tiny.logits(tokens.narrow(1, i, 1), {.cache = &cache});
+      // logits of order 10: two roundings to bf16 apart
+      CHECK(test::max_difference(one.to(at::kFloat), whole.narrow(1, i, 1)) < 0.25);
+    }
+    CHECK(calls(Kernel::kCachedAttention) == cached + 5 * 2);
+    // the head, and in full precision seven linears in each of two blocks
+    CHECK(calls(Kernel::kFewRowsLinear) == linears + 5 * (spec.quantizes() ? 1 : 15));
   }
 }
 

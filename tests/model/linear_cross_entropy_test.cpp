@@ -10,6 +10,7 @@
 #include "eval/token_loss.h"
 #include "model/counting_allocator.h"
 #include "model/tiny_model.h"
+#include "ops/kernel_calls.h"
 #include "support/catch.h"
 
 namespace setun {
@@ -199,6 +200,34 @@ TEST_CASE("a model's loss is that of its logits: tied, untied and quantized head
       }
     }
   }
+}
+
+TEST_CASE("an 8-bit head serves evaluation alone, from logits that are near") {
+  test::TinyModel plain(test::tiny_options(), test::ternary_spec()),
+      int8(test::tiny_options(), test::ternary_spec());
+  int8.context = QuantContext(int8.context.plan(), {.inference_head = InferenceHead::kInt8});
+  int8.context.begin_step({});
+  const at::Tensor tokens = test::random_tokens({3, 14}, 41),
+                   targets = test::random_tokens({3, 14}, 41, 8);
+  const auto loss_of = [&](test::TinyModel& tiny) {
+    return token_loss(tiny.model, tiny.context, tokens, targets, {}).sum.item<double>();
+  };
+  CHECK(loss_of(int8) == loss_of(plain));  // with gradients: as ever
+  CHECK_FALSE(int8.model->has_int8_head(int8.context));
+  const c10::NoGradGuard no_grad;
+  CHECK(int8.model->has_int8_head(int8.context));
+  CHECK_FALSE(plain.model->has_int8_head(plain.context));
+  const int64_t calls = ops::kernel_calls(Kernel::kInt8Linear, cpu_path());
+  const double exact = loss_of(plain), rounded = loss_of(int8);
+  CHECK(ops::kernel_calls(Kernel::kInt8Linear, cpu_path()) == calls + 1);
+  CHECK(rounded != exact);
+  CHECK(std::abs(rounded - exact) < 1e-3 * exact);
+  const at::Tensor logits = plain.logits(tokens), near = int8.logits(tokens);
+  CHECK(test::max_difference(near, logits) < 0.03 * logits.std().item<double>());
+  // the codes follow the weight
+  int8.model->embed->weight.mul_(2);
+  int8.context.invalidate();
+  CHECK(test::max_difference(int8.logits(tokens), near) > 0.1 * logits.std().item<double>());
 }
 
 }  // namespace

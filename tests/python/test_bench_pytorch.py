@@ -1,13 +1,11 @@
 """The arms of scripts/bench_pytorch that need PyTorch alone: each trains, and BitLinear's weights are ternary."""
 
-import importlib.machinery
-import importlib.util
-import pathlib
 import unittest
 
 import torch
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts/bench_pytorch"
+from bench_script import load
+
 RECIPE = {
     "model": {"hidden": 32, "ffn": 48, "layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 0, "vocab_size": 41,
               "norm": {"eps": 1e-5, "placement": "subln"}, "rope_base": 10000, "ffn_kind": "swiglu"},
@@ -15,16 +13,9 @@ RECIPE = {
 }
 
 
-def script():
-    loader = importlib.machinery.SourceFileLoader("bench_pytorch", str(SCRIPT))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_pytorch", loader))
-    loader.exec_module(module)
-    return module
-
-
 class BenchPyTorch(unittest.TestCase):
     def test_every_arm_takes_steps(self):
-        bench = script()
+        bench = load("bench_pytorch")
         arms = {name: options for name, options in bench.ARMS.items() if not options.get("torchao")}
         self.assertEqual(len(arms), 5)
         for name, options in arms.items():
@@ -34,7 +25,7 @@ class BenchPyTorch(unittest.TestCase):
                 self.assertGreater(bench.timed(step), 0)
 
     def test_the_detach_trick_multiplies_ternary_weights_and_trains_the_latent(self):
-        linear = script().linear_type(bit_linear=True)(16, 8, bias=False)
+        linear = load("bench_pytorch").linear_type(bit_linear=True)(16, 8, bias=False)
         y = linear(torch.eye(16))
         scale = linear.weight.abs().mean()
         self.assertEqual(set((y / scale).round().unique().tolist()) - {-1.0, 0.0, 1.0}, set())

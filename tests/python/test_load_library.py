@@ -77,6 +77,22 @@ class Operators(unittest.TestCase):
         self.assertTrue(torch.equal(setun.fake_quantize_fp4(x), codes * scale))
         self.assertTrue(torch.equal(setun.round_e2m1(grid), grid))
 
+    def test_products_of_few_rows_and_one_token_of_attention_agree_with_torch(self):
+        x, w = torch.randn(3, 96), torch.randn(10, 96).bfloat16()
+        torch.testing.assert_close(setun.few_rows_linear(x, w, torch.float32), x @ w.float().T)
+        with self.assertRaisesRegex(RuntimeError, "has no gradient"):
+            setun.few_rows_linear(x.clone().requires_grad_(), w, torch.float32)
+        codes, scale, _ = setun.quantize_absmax_rows(x, 8, EPS)
+        w_codes, w_scale, w_sums = setun.quantize_absmax_rows(w, 8, EPS)
+        y = setun.int8_linear(codes, scale, w_codes, w_scale, w_sums, torch.float32)
+        torch.testing.assert_close(y, (codes / scale) @ (w_codes / w_scale).T)
+        q, k, v = torch.randn(1, 4, 1, 32), torch.randn(1, 2, 1, 32), torch.randn(1, 2, 1, 32)
+        keys, values = torch.randn(1, 2, 9, 32), torch.randn(1, 2, 9, 32)
+        y = setun.cached_attention(q, k, v, keys, values, 5)
+        self.assertTrue(torch.equal(keys[:, :, 5:6], k))
+        wanted = torch.nn.functional.scaled_dot_product_attention(q, keys[:, :, :6], values[:, :, :6], enable_gqa=True)
+        torch.testing.assert_close(y, wanted.transpose(1, 2).reshape(1, 1, 128))
+
     def test_kv_codes_are_the_formula(self):
         h = torch.randn(3, 4, 32)
         for bits in (3, 4, 8):

@@ -11,7 +11,7 @@ namespace setun::ops::cpu {
 
 StagedActivations::StagedActivations(const at::Tensor& codes, const at::Tensor& row_sums,
                                      int64_t columns, int64_t groups)
-    : groups_(groups), rows_(codes.size(0)), width_(columns / groups) {
+    : groups_(groups), rows_(codes.numel() / codes.size(-1)), width_(columns / groups) {
   if (in_place(codes, columns)) {
     codes_ = codes;
     stride_ = columns;

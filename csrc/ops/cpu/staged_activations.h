@@ -12,7 +12,8 @@ namespace setun::ops::cpu {
 
 class StagedActivations {
  public:
-  // codes int8 [M, K] or uint8 [M, (K + 1) / 2]; row_sums int32 [M]; `groups` divides K.
+  // codes int8 [..., K] or uint8 [..., (K + 1) / 2]; row_sums int32 [...]; both contiguous;
+  // `groups` divides K.
   StagedActivations(const at::Tensor& codes, const at::Tensor& row_sums, int64_t columns,
                     int64_t groups);
 

@@ -195,8 +195,7 @@ at::Tensor ternary_linear(const at::Tensor& codes, const at::Tensor& scale_in,
   const at::Tensor scale = scale_in.contiguous(), packed = packed_in.contiguous(),
                    w_scale = w_scale_in.contiguous(),
                    residual = residual_in ? residual_in->contiguous() : at::Tensor();
-  const StagedActivations x(codes.reshape({-1, codes.size(-1)}).contiguous(), row_sums.contiguous(),
-                            columns, w_scale.size(1));
+  const StagedActivations x(codes.contiguous(), row_sums.contiguous(), columns, w_scale.size(1));
   Product(x, scale.const_data_ptr<float>(), packed.const_data_ptr<uint8_t>(), rows, columns,
           w_scale, residual, y)
       .run();
