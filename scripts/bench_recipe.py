@@ -1,12 +1,18 @@
 """What the scripts that time other programs beside Setun share: a recipe's sizes, and Setun's arm in a process of its own."""
 import subprocess
 import sys
+import time
 
 
 def resolved_recipe(setun, recipe, overrides):
     import yaml
     command = [setun, "config", "print", "--full", recipe, *overrides]
     return yaml.safe_load(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def let_threads_sleep():
+    """Between two arms: the threads of the one before spin for a while (OpenMP: 0.2 s) before they leave their cores."""
+    time.sleep(0.4)
 
 
 class Sizes:

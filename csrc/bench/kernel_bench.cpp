@@ -25,7 +25,6 @@
 #include "bench/contest.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/few_rows_ops.h"
-#include "ops/ops.h"
 #include "ops/step_ops.h"
 #include "run/assemble.h"
 

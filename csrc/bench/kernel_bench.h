@@ -13,8 +13,8 @@ struct KernelBenchOptions {
   int64_t repetitions = 11;                             // alternating runs of every arm
   std::vector<std::string> shapes = {"512x2048x2048"};  // MxKxN of the products
   std::string path;                                     // a CpuPath's name; empty: the best
-  std::string
-      only;  // product, decode, head, activations, weights, attention or hadamard; empty: all
+  // product, decode, head, activations, weights, attention or hadamard; empty: all
+  std::string only;
   std::string json;  // a file to write the results to as well
 };
 

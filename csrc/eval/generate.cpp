@@ -45,9 +45,9 @@ uint32_t greedy_token(const at::Tensor& logits_V) {
     return static_cast<uint32_t>(std::max_element(logits, logits + count) - logits);
   };
   if (logits_V.scalar_type() == at::kDouble) {
-    return first_largest(logits_V.contiguous().const_data_ptr<double>(), logits_V.numel());
+    return first_largest(logits_V.cpu().contiguous().const_data_ptr<double>(), logits_V.numel());
   }
-  const at::Tensor flat = logits_V.to(at::kFloat).contiguous();
+  const at::Tensor flat = logits_V.cpu().to(at::kFloat).contiguous();
   return first_largest(flat.const_data_ptr<float>(), flat.numel());
 }
 
@@ -55,7 +55,7 @@ uint32_t sample_token(const at::Tensor& logits_V, const GenerateOptions& options
   if (options.temperature == 0) {
     return greedy_token(logits_V);
   }
-  const at::Tensor flat = logits_V.to(at::kDouble).contiguous();
+  const at::Tensor flat = logits_V.cpu().to(at::kDouble).contiguous();
   const double* logits = flat.const_data_ptr<double>();
   std::vector<uint32_t> order(flat.numel());
   std::iota(order.begin(), order.end(), 0u);
@@ -97,7 +97,7 @@ std::vector<uint32_t> generate(DecoderLM& model, QuantContext& context,
   for (int64_t i = 0; i < options.tokens; ++i) {
     const at::Tensor logits =
         model->forward(tokens_BT, context, {.cache = &cache, .last_position_only = true});
-    const uint32_t token = sample_token(logits.view({-1}).cpu(), options, random_uniform(key, i));
+    const uint32_t token = sample_token(logits.view({-1}), options, random_uniform(key, i));
     if (token == end_of_text) {
       break;
     }

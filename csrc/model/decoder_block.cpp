@@ -11,7 +11,7 @@ namespace {
 
 // x + y in fp32; the same bits both ways.
 at::Tensor residual_sum(const at::Tensor& x, const at::Tensor& y) {
-  return c10::GradMode::is_enabled() ? x + y : ops::add_residual(x, y);
+  return c10::GradMode::is_enabled() || !x.is_cpu() ? x + y : ops::add_residual(x, y);
 }
 
 }  // namespace

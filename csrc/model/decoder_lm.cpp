@@ -13,7 +13,6 @@
 
 #include "model/layer_table.h"
 #include "model/recompute.h"
-#include "ops/devices.h"
 #include "ops/few_rows_ops.h"
 #include "quant/plain_linear.h"
 
@@ -65,10 +64,6 @@ BlockOutput run_block(DecoderBlock block, const at::Tensor& x_BTD, QuantContext&
   };
   const std::vector<at::Tensor> out = recompute_in_backward(x_BTD, forward);
   return out.size() == 1 ? BlockOutput{out[0], {}, {}} : BlockOutput{out[0], out[1], out[2]};
-}
-
-Rope on_device(const Rope& rope, at::Device device) {
-  return {ops::to_device(rope.cos_TD, device), ops::to_device(rope.sin_TD, device)};
 }
 
 void report_routers(const std::vector<BlockOutput>& mixtures, RouterReport& report) {
@@ -126,20 +121,11 @@ DecoderLMImpl::DecoderLMImpl(const ModelOptions& options_in, at::ScalarType comp
   check_layer_table(named_linears(*this), options);
 }
 
-const Rope& DecoderLMImpl::rope_at(int64_t first, int64_t count) {
-  if (first != positions_.first || count != positions_.count ||
-      positions_.tables.cos_TD.device() != device()) {
-    positions_ = {first, count,
-                  on_device(make_rope(first, count, options.resolved_head_dim(), options.rope_base),
-                            device())};
-  }
-  return positions_.tables;
-}
-
 at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContext& context,
                                         const ForwardOptions& forward_options) {
   const int64_t length = tokens_BT.size(1);
   KvCache* cache = forward_options.cache;
+  const GenerationScope scope(cache != nullptr);
   const int64_t cached = cache == nullptr ? 0 : cache->length;
   SETUN_CHECK(cached + length <= options.max_context, "model: ", cached + length,
               " tokens exceed model.max_context = ", options.max_context,
@@ -148,11 +134,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
       cache == nullptr || (!c10::GradMode::is_enabled() && !forward_options.documents_BT.defined()),
       "a cache is for generation: no gradients, no document mask");
   const AttentionInputs inputs{
-      .rope = cache == nullptr
-                  ? rope_at(0, length)
-                  : on_device(cache->rope.rows(cached, length, options.resolved_head_dim(),
-                                               options.rope_base),
-                              device()),
+      .rope = rope_.rows(cached, length, options.resolved_head_dim(), options.rope_base, device()),
       .first_key_BT = first_keys(forward_options.documents_BT),
       .first_BT = context.attention().quantizes()
                       ? first_tokens(forward_options, length, cached, tokens_BT.options())
@@ -165,7 +147,7 @@ at::Tensor DecoderLMImpl::hidden_states(const at::Tensor& tokens_BT, QuantContex
   // host alone: elsewhere LibTorch adds sparse rows in no fixed order.
   at::Tensor x_BTD =
       at::embedding(embed->weight, tokens_BT, /*padding_idx=*/-1,
-                    /*scale_grad_by_freq=*/false, /*sparse=*/!head && embed->weight.is_cpu());
+                    /*scale_grad_by_freq=*/false, /*sparse=*/!head && tokens_BT.is_cpu());
   for (const auto& module : *blocks) {
     const DecoderBlock block(std::dynamic_pointer_cast<DecoderBlockImpl>(module));
     BlockOutput out = run_block(block, x_BTD, context, inputs, recompute);
@@ -202,6 +184,7 @@ bool DecoderLMImpl::has_int8_head(const QuantContext& context) const {
 
 at::Tensor DecoderLMImpl::forward(const at::Tensor& tokens_BT, QuantContext& context,
                                   const ForwardOptions& forward_options) {
+  const GenerationScope scope(forward_options.cache != nullptr);
   const at::Tensor x_BTD = hidden_states(tokens_BT, context, forward_options);
   if (has_int8_head(context)) {
     return ops::int8_linear(ops::quantize_absmax_rows(x_BTD, 8, kHeadInputEps),

@@ -70,13 +70,7 @@ struct DecoderLMImpl : torch::nn::Module {
   BitLinear head{nullptr};  // null when tied: the logits use embed.weight
 
  private:
-  // Rotary tables of the last call: training asks for the same ones in every step.
-  struct Positions {
-    int64_t first = 0, count = -1;
-    Rope tables;
-  };
-  const Rope& rope_at(int64_t first, int64_t count);
-  Positions positions_;
+  RopeTable rope_;
 };
 TORCH_MODULE(DecoderLM);
 

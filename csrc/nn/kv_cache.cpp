@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/few_rows_ops.h"
+#include "ops/step_ops.h"
 
 namespace setun {
 namespace {
@@ -45,6 +46,10 @@ std::pair<at::Tensor, at::Tensor> KvCache::extend(int64_t block, const at::Tenso
 
 at::Tensor KvCache::attend(int64_t block, const at::Tensor& query_BH1D, const at::Tensor& key_BH1D,
                            const at::Tensor& value_BH1D) {
+  if (!query_BH1D.is_cpu()) {
+    const auto [all_keys, all_values] = extend(block, key_BH1D, value_BH1D);
+    return ops::causal_attention(query_BH1D, all_keys, all_values, {}).transpose(1, 2).flatten(2);
+  }
   reserve(block, key_BH1D, value_BH1D);
   return ops::cached_attention(query_BH1D, key_BH1D, value_BH1D, keys[block], values[block],
                                length);

@@ -20,7 +20,6 @@ struct KvCache {
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
   int64_t length = 0;  // advanced by the model after its last block, not by the blocks
-  RopeTable rope;      // of the model that fills the cache
 
   // Writes a block's new keys and values [B, kv_heads, T, head_dim] behind the cached ones and
   // returns all of them.

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ops/devices.h"
 #include "ops/step_ops.h"
 
 namespace setun {
@@ -23,12 +24,14 @@ Rope make_rope(int64_t first, int64_t count, int64_t head_dim, double base) {
   return {at::cos(angles).to(at::kFloat), at::sin(angles).to(at::kFloat)};
 }
 
-Rope RopeTable::rows(int64_t first, int64_t count, int64_t head_dim, double base) {
+Rope RopeTable::rows(int64_t first, int64_t count, int64_t head_dim, double base,
+                     at::Device device) {
   const int64_t made = table_.cos_TD.defined() ? table_.cos_TD.size(0) : 0;
   SETUN_ASSERT(made == 0 || (base_ == base && table_.cos_TD.size(1) == head_dim / 2),
                "a rotary table of base ", base_, " asked for base ", base);
-  if (made < first + count) {
-    table_ = make_rope(0, std::max(first + count, 2 * made), head_dim, base);
+  if (made < first + count || table_.cos_TD.device() != device) {
+    const Rope host = make_rope(0, std::max(first + count, 2 * made), head_dim, base);
+    table_ = {ops::to_device(host.cos_TD, device), ops::to_device(host.sin_TD, device)};
     base_ = base;
   }
   return {table_.cos_TD.narrow(0, first, count), table_.sin_TD.narrow(0, first, count)};

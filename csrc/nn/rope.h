@@ -14,12 +14,12 @@ struct Rope {
 // Tables for positions first .. first + count - 1.
 Rope make_rope(int64_t first, int64_t count, int64_t head_dim, double base);
 
-// Rows of make_rope's tables that were made before: a token of generation reads one row, and making
-// it costs a dozen operators. Of one (head_dim, base).
+// Rows of make_rope's tables that were made before: every step of training reads the same ones, a
+// token of generation one, and making it costs a dozen operators. Of one (head_dim, base).
 class RopeTable {
  public:
-  // make_rope(first, count, head_dim, base). The table doubles when it is too short.
-  Rope rows(int64_t first, int64_t count, int64_t head_dim, double base);
+  // make_rope(first, count, head_dim, base) on a device. The table doubles when it is too short.
+  Rope rows(int64_t first, int64_t count, int64_t head_dim, double base, at::Device device);
 
  private:
   Rope table_;

@@ -8,16 +8,22 @@
 namespace setun {
 namespace {
 
-// LibTorch's product, which uses the processor's bf16 instructions, is the faster from here on.
+// LibTorch's product, which uses the processor's bf16 instructions, is the faster with more.
 constexpr int64_t kFewerRows = 8;
 static_assert(kFewerRows <= ops::kFewRows);
 
+thread_local bool generates = false;
+
 bool has_few_rows(const at::Tensor& x, const at::Tensor& weight) {
-  return !c10::GradMode::is_enabled() && weight.scalar_type() == at::kBFloat16 &&
-         weight.device().is_cpu() && x.numel() <= kFewerRows * weight.size(1);
+  const at::ScalarType type = weight.scalar_type();
+  return generates && !c10::GradMode::is_enabled() && weight.device().is_cpu() &&
+         (type == at::kFloat || type == at::kBFloat16) && x.numel() <= kFewerRows * weight.size(1);
 }
 
 }  // namespace
+
+GenerationScope::GenerationScope(bool on) : before_(generates) { generates = generates || on; }
+GenerationScope::~GenerationScope() { generates = before_; }
 
 at::Tensor plain_linear(const at::Tensor& x_in, const at::Tensor& weight_OI,
                         const at::Tensor& bias) {

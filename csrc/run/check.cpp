@@ -161,7 +161,7 @@ void check_inference_head(const RunConfig& config, const QuantPlan& plan, Errors
   }
   if (config.run.device != Device::kCpu) {
     errors.add("inference_head", "is ", enum_name(config.run.inference_head),
-               ", which is for the CPU; set run.inference_head: compute or run.device: cpu");
+               ", which has kernels for run.device: cpu alone; set run.inference_head: compute");
     return;
   }
   for (const QuantPlan::Phase& phase : plan.phases) {

@@ -64,6 +64,23 @@ TEST_CASE("a bf16 model generates through the operators of few rows, near LibTor
   }
 }
 
+TEST_CASE("products of few rows are LibTorch's outside generation, in recomputed blocks too") {
+  for (const at::ScalarType compute : {at::kFloat, at::kBFloat16}) {
+    test::TinyModel tiny = lively_model({}, compute);
+    const at::Tensor tokens = test::random_tokens({1, 4}, 41);
+    const int64_t calls = ops::kernel_calls(Kernel::kFewRowsLinear, cpu_path());
+    tiny.backward(tokens, tokens, {.recompute_blocks = true});
+    const c10::NoGradGuard no_grad;
+    tiny.logits(tokens);
+    CHECK(ops::kernel_calls(Kernel::kFewRowsLinear, cpu_path()) == calls);
+    KvCache cache;
+    tiny.logits(tokens, {.cache = &cache});
+    CHECK(ops::kernel_calls(Kernel::kFewRowsLinear, cpu_path()) == calls + 15);
+    tiny.logits(tokens);
+    CHECK(ops::kernel_calls(Kernel::kFewRowsLinear, cpu_path()) == calls + 15);
+  }
+}
+
 TEST_CASE("greedy generation takes the most probable token of the uncached model at every step") {
   for (const LinearSpec& spec : {LinearSpec{}, test::ternary_spec()}) {
     test::TinyModel tiny = lively_model(spec);

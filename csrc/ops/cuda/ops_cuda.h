@@ -72,11 +72,6 @@ at::Tensor ternary_linear(const at::Tensor& codes, const at::Tensor& scale,
                           int64_t columns, const at::Tensor& w_scale, at::ScalarType dtype,
                           const std::optional<at::Tensor>& residual);
 
-// few_rows.cpp
-at::Tensor add_residual(const at::Tensor& x, const at::Tensor& y);
-at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            at::Tensor& keys, at::Tensor& values, int64_t length);
-
 // step.cpp
 at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool inverse);
 at::Tensor gated_activation(const at::Tensor& gate, const at::Tensor& up,

@@ -47,8 +47,6 @@ TORCH_LIBRARY_IMPL(setun, CUDA, m) {
   m.impl("quantize_pack_absmean", quantize_pack_absmean);
   m.impl("quantize_pack_scaled", quantize_pack_scaled);
   m.impl("ternary_linear", ternary_linear);
-  m.impl("add_residual", add_residual);
-  m.impl("cached_attention", cached_attention);
   m.impl("rope", rope);
   m.impl("gated_activation", gated_activation);
   m.impl("gated_activation_backward", gated_activation_backward);
