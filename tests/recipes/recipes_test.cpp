@@ -14,17 +14,6 @@ namespace setun {
 namespace {
 
 const std::filesystem::path kSource = SETUN_SOURCE_DIR;
-// Enough for the phases of a recipe to be distinct steps: four, twelve for a switch at 95 %.
-int steps_for(const RunConfig& config) {
-  constexpr int kFew = 4, kMore = 12;
-  for (const QuantPhase& phase : config.quant.phases) {
-    if (phase.at.resolve(kFew) >= kFew) {
-      return kMore;
-    }
-  }
-  return kFew;
-}
-
 // The files below recipes/ that are sweeps, or those that are not.
 std::vector<std::filesystem::path> shipped(bool sweeps) {
   auto files = test::yaml_files(kSource / "recipes");
@@ -35,7 +24,7 @@ std::vector<std::filesystem::path> shipped(bool sweeps) {
 void train_tiny(const std::filesystem::path& file, const std::filesystem::path& text,
                 const std::filesystem::path& place) {
   const RunConfig full = config::load_recipe(file, {}).config;
-  const int steps = steps_for(full);
+  const int steps = test::tiny_steps(full);
   const bool language = full.data.kind == DataKind::kText;
   if (!language) {
     test::write_samples(place);

@@ -23,6 +23,16 @@ std::string tiny_text(std::size_t bytes) {
   return text;
 }
 
+int tiny_steps(const RunConfig& config) {
+  constexpr int kFew = 4, kMore = 12;
+  for (const QuantPhase& phase : config.quant.phases) {
+    if (phase.at.resolve(kFew) >= kFew) {
+      return kMore;
+    }
+  }
+  return kFew;
+}
+
 std::vector<std::string> tiny_overrides(const std::filesystem::path& text,
                                         const std::filesystem::path& folder, int steps) {
   return {"model.hidden=128",

@@ -6,13 +6,16 @@
 #include <string>
 #include <vector>
 
-#include "data/sample_options.h"
+#include "config/run_config.h"
 
 namespace setun::test {
 
 // English-like text of about `bytes` bytes: 40 words in a fixed pseudo-random order, lines and
 // paragraphs.
 std::string tiny_text(std::size_t bytes);
+
+// Enough for the phases of a recipe to be distinct steps: four, twelve for a switch at 95 %.
+int tiny_steps(const RunConfig& config);
 
 // Overrides that shrink any recipe to `steps` steps, reading `text` and writing below `folder`.
 std::vector<std::string> tiny_overrides(const std::filesystem::path& text,

@@ -163,17 +163,6 @@ void compare(const Case& one, double losses, std::optional<double> weights) {
   }
 }
 
-// Enough for the phases of a recipe to be distinct steps.
-int steps_for(const RunConfig& config) {
-  constexpr int kFew = 4, kMore = 12;
-  for (const QuantPhase& phase : config.quant.phases) {
-    if (phase.at.resolve(kFew) >= kFew) {
-      return kMore;
-    }
-  }
-  return kFew;
-}
-
 }  // namespace
 
 TEST_CASE("the pretended device refuses what CUDA refuses") {
@@ -212,7 +201,7 @@ TEST_CASE("every small recipe runs on the device") {
       const std::string recipe = fs::relative(file, kSource).string();
       const RunConfig config = config::load_recipe(file, {}).config;
       const bool bf16 = config.run.compute == ComputeDtype::kBf16;
-      compare({recipe, {}, steps_for(config)}, bf16 ? 5e-3 : 2e-3, std::nullopt);
+      compare({recipe, {}, test::tiny_steps(config)}, bf16 ? 5e-3 : 2e-3, std::nullopt);
     }
   }
 }
