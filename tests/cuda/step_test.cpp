@@ -181,7 +181,10 @@ void check_packed(int64_t rows, int64_t columns) {
   CHECK_RUNS(unpack_ternary({transposed.data(), columns, rows, nullptr, back.data(), wide.data()},
                             nullptr));
   CHECK_RUNS(count_codes({packed.data(), rows, columns, found.data()}, nullptr));
-  transposed.read();
+  const Device<int8_t> in_turned(turned);
+  const Device<uint32_t> repacked(transposed.bytes() / sizeof(uint32_t));
+  CHECK_RUNS(pack_ternary({in_turned.data(), columns, rows, false, repacked.data()}, nullptr));
+  CHECK_THAT(transposed.read() == repacked.read());  // the padding too
   CHECK_THAT(back.read() == turned);
   CHECK_THAT(all_same(wide.read(), Floats(turned.begin(), turned.end())));
   const std::vector<unsigned long long> got = found.read();
@@ -193,7 +196,7 @@ void check_packed(int64_t rows, int64_t columns) {
 }  // namespace
 
 SETUN_CUDA_TEST(step_rope) {
-  for (const int half : {8, 3}) {
+  for (const int half : {8, 6, 3}) {  // 6: strides of four allow vectors, the half does not
     check_rope<float>(half, false, 1);
     check_rope<float>(half, true, -1);
     check_rope<bf16>(half, true, 1);
