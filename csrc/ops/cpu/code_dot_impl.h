@@ -48,7 +48,9 @@ inline int32_t dot_code_row(const int8_t* a, const int8_t* w, int64_t columns, i
     const __m512i rest = _mm512_maskz_loadu_epi8(present, w + c);
     even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(a + c), rest);
   }
-  return _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)) - kStagedOffset * w_sum;
+  // The sum with the offset may wrap, and comes back when the offset is taken off.
+  const auto wrapped = static_cast<uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)));
+  return static_cast<int32_t>(wrapped - uint32_t{kStagedOffset} * static_cast<uint32_t>(w_sum));
 }
 
 #elif defined(__ARM_FEATURE_DOTPROD)
