@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ops/dispatch.h"
 #include "ops/step_ops.h"
 #include "quant/fake_quantize.h"
 #include "quant/quantizers/sparsity.h"
@@ -19,10 +20,6 @@ namespace {
 using OptionalTensor = std::optional<at::Tensor>;  // a Function takes no undefined tensor
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-OptionalTensor if_defined(const at::Tensor& tensor) {
-  return tensor.defined() ? OptionalTensor(tensor) : std::nullopt;
-}
 
 at::Tensor make_edge(const at::Tensor& like, at::ScalarType compute) {
   const std::vector<int64_t> strides(static_cast<std::size_t>(like.dim()), 0);
@@ -113,7 +110,7 @@ IntegerInput fused_input(const LinearInput& input, const LinearSpec& spec, at::S
   IntegerInput made{packed_to_4_bits(std::move(q.rows), spec.activation), {}};
   if (c10::GradMode::is_enabled()) {
     made.edge =
-        NormedEdge::apply(input.x, if_defined(norm.gain), q.factor, block, compute, input.source);
+        NormedEdge::apply(input.x, ops::present(norm.gain), q.factor, block, compute, input.source);
   }
   return made;
 }
@@ -147,8 +144,8 @@ IntegerInput general_input(const LinearInput& input, const LinearSpec& spec,
   }
   if (c10::GradMode::is_enabled()) {
     const bool masked = sparsity.gradient == SparsityGradient::kMasked;
-    made.edge = DenseEdge::apply(dense, masked ? if_defined(mask.keep) : std::nullopt,
-                                 if_defined(mask.factor), compute);
+    made.edge = DenseEdge::apply(dense, masked ? ops::present(mask.keep) : std::nullopt,
+                                 ops::present(mask.factor), compute);
   }
   return made;
 }

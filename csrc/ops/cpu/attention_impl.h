@@ -120,24 +120,8 @@ struct RowSoftmax {
 
 // z becomes exp(z - max z). A NaN may get past the maximum, not past the sum.
 inline RowSoftmax exponentials(float* z, int64_t n) {
-  float lanes[kLanes];
-  for (float& lane : lanes) {
-    lane = z[0];
-  }
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] = z[i + lane] > lanes[lane] ? z[i + lane] : lanes[lane];
-    }
-  }
-  for (; i < n; ++i) {
-    lanes[0] = z[i] > lanes[0] ? z[i] : lanes[0];
-  }
-  float largest = lanes[0];
-  for (const float lane : lanes) {
-    largest = lane > largest ? lane : largest;
-  }
-  for (i = 0; i < n; ++i) {
+  const float largest = lane_max(n, [z](int64_t at) { return z[at]; });
+  for (int64_t i = 0; i < n; ++i) {
     z[i] = exp_of(z[i] - largest);
   }
   return {largest, blocked_sum(n, [z](int64_t at) { return z[at]; })};

@@ -16,34 +16,10 @@ struct Softmax {
   float largest, sum;
 };
 
-template <class T>
-float row_max(const T* z, int64_t k) {
-  float lanes[kLanes];
-  for (float& lane : lanes) {
-    lane = load(z, 0);
-  }
-  int64_t i = 0;
-  for (; i + kLanes <= k; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = load(z, i + lane);
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    }
-  }
-  for (; i < k; ++i) {
-    const float value = load(z, i);
-    lanes[0] = value > lanes[0] ? value : lanes[0];
-  }
-  float best = lanes[0];
-  for (const float lane : lanes) {
-    best = lane > best ? lane : best;
-  }
-  return best;
-}
-
 // A NaN may get past the maximum, not past the sum.
 template <class T>
 Softmax softmax_of(const T* z, int64_t k) {
-  const float largest = row_max(z, k);
+  const float largest = lane_max(k, [=](int64_t i) { return load(z, i); });
   return {largest, blocked_sum(k, [=](int64_t i) { return exp_of(load(z, i) - largest); })};
 }
 

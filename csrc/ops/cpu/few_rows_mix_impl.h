@@ -12,26 +12,8 @@ namespace {
 
 // A NaN may get past the maximum, not past the sum.
 float softmax(float* x, int64_t n, float scale) {
-  float lanes[kLanes];
-  for (float& lane : lanes) {
-    lane = x[0] * scale;
-  }
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = x[i + lane] * scale;
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    }
-  }
-  for (; i < n; ++i) {
-    const float value = x[i] * scale;
-    lanes[0] = value > lanes[0] ? value : lanes[0];
-  }
-  float largest = lanes[0];
-  for (const float lane : lanes) {
-    largest = lane > largest ? lane : largest;
-  }
-  for (i = 0; i < n; ++i) {
+  const float largest = lane_max(n, [=](int64_t i) { return x[i] * scale; });
+  for (int64_t i = 0; i < n; ++i) {
     x[i] = exp_of(x[i] * scale - largest);
   }
   return blocked_sum(n, [=](int64_t k) { return x[k]; });

@@ -33,6 +33,31 @@ inline float reduce_max(const float* lanes) {
   return best;
 }
 
+// Largest term(i), i in [0, n), n > 0. A NaN may get past it; a sum of the same terms keeps it.
+template <class Term>
+float lane_max(int64_t n, const Term& term) {
+  float lanes[kLanes];
+  for (float& lane : lanes) {
+    lane = term(0);
+  }
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const float value = term(i + lane);
+      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
+    }
+  }
+  for (; i < n; ++i) {
+    const float value = term(i);
+    lanes[0] = value > lanes[0] ? value : lanes[0];
+  }
+  float largest = lanes[0];
+  for (const float lane : lanes) {
+    largest = lane > largest ? lane : largest;
+  }
+  return largest;
+}
+
 // Adds term(i) for i in [0, n) into 32 lanes (element i goes to lane i % 32), then pairwise.
 template <class Term>
 float lane_sum(int64_t n, const Term& term) {
