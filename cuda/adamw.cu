@@ -7,11 +7,15 @@ namespace setun::cuda {
 
 constexpr int kUpdateWarps = 8;
 
-__device__ __forceinline__ float updated(const AdamWParams& p, int64_t i) {
-  const float g = p.clip * p.grad[i];
-  const float m = p.m[i] + p.first * (g - p.m[i]);
-  const float v = p.beta2 * p.v[i] + p.second * g * g;
-  const float w = p.decay * p.w[i] - p.rate * m / (p.correction * sqrtf(v) + p.eps);
+struct Factors {
+  float clip, decay, rate, correction, eps, first, beta2, second;
+};
+
+__device__ __forceinline__ float updated(const AdamWParams& p, const Factors& f, int64_t i) {
+  const float g = f.clip * p.grad[i];
+  const float m = p.m[i] + f.first * (g - p.m[i]);
+  const float v = f.beta2 * p.v[i] + f.second * g * g;
+  const float w = f.decay * p.w[i] - f.rate * m / (f.correction * sqrtf(v) + f.eps);
   p.m[i] = m;
   p.v[i] = v;
   p.w[i] = w;
@@ -26,8 +30,10 @@ __global__ void __launch_bounds__(32 * kUpdateWarps) adamw_kernel(AdamWParams p)
     return;
   }
   const int n = count - start < kSumBlock ? static_cast<int>(count - start) : kSumBlock;
+  const float* f = p.factors;
+  const Factors factors{f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]};
   const float sum = warp_sum(n, [&](int i) {
-    const float w = updated(p, start + i);
+    const float w = updated(p, factors, start + i);
     return fabsf(w) + 0.0f * w;
   });
   if (lane_id() == 0) {

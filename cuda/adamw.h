@@ -16,9 +16,8 @@ struct AdamWParams {
   const float* grad;
   float *m, *v;
   int64_t rows, columns;
-  float clip, decay, rate, correction, eps;  // c, d, a, r, eps
-  float first, beta2, second;                // 1 - b1, b2, 1 - b2
-  float* partial;                            // weight_workspace() floats
+  const float* factors;  // on the device: c, d, a, r, eps, 1 - b1, b2, 1 - b2
+  float* partial;        // weight_workspace() floats
 };
 
 // The update alone; partial receives the sums of |w| of blocks of 4096.

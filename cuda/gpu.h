@@ -53,18 +53,19 @@ inline cudaError_t launch(void (*kernel)(Params), dim3 grid, dim3 block, size_t 
     }
   }
 #if defined(SETUN_EMU)
-  (void)stream;
   struct Call {
     void (*kernel)(Params);
     Params params;
-  } call{kernel, params};
-  const auto body = [](void* c) {
-    const Call* one = static_cast<const Call*>(c);
-    one->kernel(one->params);
   };
-  return static_cast<cudaError_t>(cuemu::run_grid(grid, block, smem, body, &call,
-                                                  reinterpret_cast<const void*>(kernel),
-                                                  {{&call.params, sizeof(Params)}}));
+  return static_cast<cudaError_t>(cuemu::submit(stream, [=] {
+    Call call{kernel, params};
+    const auto body = [](void* c) {
+      const Call* one = static_cast<const Call*>(c);
+      one->kernel(one->params);
+    };
+    return cuemu::run_grid(grid, block, smem, body, &call, reinterpret_cast<const void*>(kernel),
+                           {{&call.params, sizeof(Params)}});
+  }));
 #else
   cudaLaunchConfig_t config{};
   config.gridDim = grid;

@@ -294,6 +294,10 @@ void visit_fields(V& v, Is<RunOptions> auto& o) {
     "a full-precision head in generation and evaluation: in the compute type, or 8-bit codes");
   v("recompute_blocks", o.recompute_blocks,
     "gradient checkpointing: less memory, one more forward");
+  v("cuda_graph", o.cuda_graph,
+    "on CUDA: record the step once and start it with two calls; the same numbers, where no draw "
+    "and "
+    "no shape depends on the step");
   v("non_finite", o.non_finite, "what to do when loss or gradient is not finite");
   v("allow_changed", o.allow_changed,
     "keys whose change since the checkpoint is accepted; '*' matches");

@@ -25,7 +25,7 @@ struct Batch {
   LoaderPosition after;  // position once this batch has been used
 };
 
-// The batch with its tensors on a device.
-Batch on_device(Batch batch, at::Device device);
+// The batch with its tensors on a device, in the memory of an earlier one where they fit.
+Batch on_device(Batch batch, at::Device device, const Batch& kept = {});
 
 }  // namespace setun

@@ -72,10 +72,10 @@ class BatchMaker {
 
 }  // namespace
 
-Batch on_device(Batch batch, at::Device device) {
-  batch.tokens_BT = ops::to_device(batch.tokens_BT, device);
-  batch.targets_BT = ops::to_device(batch.targets_BT, device);
-  batch.documents_BT = ops::to_device(batch.documents_BT, device);
+Batch on_device(Batch batch, at::Device device, const Batch& kept) {
+  batch.tokens_BT = ops::to_device(batch.tokens_BT, device, kept.tokens_BT);
+  batch.targets_BT = ops::to_device(batch.targets_BT, device, kept.targets_BT);
+  batch.documents_BT = ops::to_device(batch.documents_BT, device, kept.documents_BT);
   return batch;
 }
 

@@ -77,10 +77,11 @@ SampleBatch SampleLoader::gather(const uint32_t* chosen, int64_t rows) const {
   return batch;
 }
 
-SampleBatch on_device(SampleBatch batch, at::Device device) {
-  for (at::Tensor* tensor :
-       {&batch.labels_B, &batch.values_BF, &batch.words, &batch.weights, &batch.starts_B}) {
-    *tensor = ops::to_device(*tensor, device);
+SampleBatch on_device(SampleBatch batch, at::Device device, const SampleBatch& kept) {
+  for (at::Tensor SampleBatch::*tensor :
+       {&SampleBatch::labels_B, &SampleBatch::values_BF, &SampleBatch::words, &SampleBatch::weights,
+        &SampleBatch::starts_B}) {
+    batch.*tensor = ops::to_device(batch.*tensor, device, kept.*tensor);
   }
   return batch;
 }

@@ -18,8 +18,8 @@ struct SampleBatch {
   LoaderPosition after;  // position once this batch has been used
 };
 
-// The batch with its tensors on a device.
-SampleBatch on_device(SampleBatch batch, at::Device device);
+// The batch with its tensors on a device, in the memory of an earlier one where they fit.
+SampleBatch on_device(SampleBatch batch, at::Device device, const SampleBatch& kept = {});
 
 struct SampleLoaderOptions {
   int64_t batch = 0;

@@ -35,12 +35,19 @@ at::Device cuda_device() { return {stand_in().value_or(at::kCUDA), 0}; }
 
 void set_cuda_stand_in(std::optional<at::DeviceType> type) { stand_in() = type; }
 
-at::Tensor to_device(const at::Tensor& tensor, at::Device device) {
+bool stands_for_cuda(at::Device device) { return stand_in() && device.type() == *stand_in(); }
+
+at::Tensor to_device(const at::Tensor& tensor, at::Device device, const at::Tensor& kept) {
   if (!tensor.defined() || tensor.device() == device) {
     return tensor;
   }
-  return device.is_cuda() ? tensor.pin_memory().to(device, /*non_blocking=*/true)
-                          : tensor.to(device);
+  const at::Tensor host = device.is_cuda() ? tensor.pin_memory() : tensor;
+  const bool fits = kept.defined() && kept.device() == device &&
+                    kept.scalar_type() == host.scalar_type() && kept.sizes() == host.sizes();
+  if (fits) {
+    return at::Tensor(kept).copy_(host, /*non_blocking=*/true);
+  }
+  return host.to(device, /*non_blocking=*/device.is_cuda());
 }
 
 }  // namespace setun::ops

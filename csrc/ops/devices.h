@@ -21,10 +21,12 @@ at::Device cuda_device();
 // Another backend takes CUDA's place from now on: tests move whole runs to one they pretend, since
 // a tensor left behind on the host fails there as it would on CUDA. nullopt ends it.
 void set_cuda_stand_in(std::optional<at::DeviceType> type);
+bool stands_for_cuda(at::Device device);
 
 // A host tensor's values on a device; the tensor itself when it is there already, or undefined. To
 // CUDA through pinned memory and without waiting: the copy is on the current stream, and LibTorch's
-// allocator keeps the pinned memory until it has run.
-at::Tensor to_device(const at::Tensor& tensor, at::Device device);
+// allocator keeps the pinned memory until it has run. `kept`, of an earlier call, is written and
+// returned where it fits, so that what repeats has one address (a recorded step reads that).
+at::Tensor to_device(const at::Tensor& tensor, at::Device device, const at::Tensor& kept = {});
 
 }  // namespace setun::ops

@@ -83,10 +83,9 @@ at::Tensor sum_of_squares(const at::Tensor& x) {
   return at::empty({}, x.options().dtype(at::kDouble));
 }
 
-at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                  const at::Tensor& v, at::ArrayRef<double> factors, bool absmean) {
-  check_adamw(p, grad, m, v, factors);
-  return absmean && p.numel() > 0 ? at::empty({1, 1}, p.options()) : at::empty({0}, p.options());
+void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
+            const at::Tensor& factors, const std::optional<at::Tensor>& absmean) {
+  check_adamw(p, grad, m, v, factors, absmean);
 }
 
 }  // namespace

@@ -80,8 +80,8 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def("dropout_mask(Tensor like, float probability, int key) -> Tensor");
   m.def("sum_of_squares(Tensor x) -> Tensor");
   m.def(
-      "adamw_(Tensor(a!) p, Tensor grad, Tensor(b!) m, Tensor(c!) v, float[] factors, bool "
-      "absmean) -> Tensor");
+      "adamw_(Tensor(a!) p, Tensor grad, Tensor(b!) m, Tensor(c!) v, Tensor factors, Tensor(d!)? "
+      "absmean) -> ()");
   m.def("causal_attention(Tensor q, Tensor k, Tensor v, Tensor? first) -> Tensor");
   m.def(
       "causal_attention_forward(Tensor q, Tensor k, Tensor v, Tensor? first) -> (Tensor out, "

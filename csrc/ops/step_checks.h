@@ -103,14 +103,22 @@ inline void check_sum_of_squares(const at::Tensor& x) {
 }
 
 inline void check_adamw(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                        const at::Tensor& v, at::ArrayRef<double> factors) {
+                        const at::Tensor& v, const at::Tensor& factors,
+                        const std::optional<at::Tensor>& absmean) {
   for (const auto& [name, t] : {std::pair("p", p), {"grad", grad}, {"m", m}, {"v", v}}) {
     TORCH_CHECK(t.scalar_type() == at::kFloat && t.is_contiguous() && t.sizes() == p.sizes() &&
                     t.device() == p.device(),
                 "adamw_: expected a contiguous fp32 ", name, " ", p.sizes(), " on ", p.device(),
                 ", got ", t.scalar_type(), " ", t.sizes(), " ", t.strides(), " on ", t.device());
   }
-  TORCH_CHECK(factors.size() == 8, "adamw_: expected 8 factors, got ", factors.size());
+  TORCH_CHECK(factors.scalar_type() == at::kFloat && factors.sizes() == at::IntArrayRef{8} &&
+                  factors.is_contiguous() && factors.device() == p.device(),
+              "adamw_: expected 8 fp32 factors on ", p.device(), ", got ", factors.scalar_type(),
+              " ", factors.sizes(), " on ", factors.device());
+  TORCH_CHECK(!absmean || (absmean->scalar_type() == at::kFloat && absmean->numel() == 1 &&
+                           absmean->device() == p.device() && p.numel() > 0),
+              "adamw_: expected an absmean of one fp32 on ", p.device(),
+              " beside a p that is not empty");
 }
 
 }  // namespace setun::ops

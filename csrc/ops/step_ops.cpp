@@ -1,5 +1,6 @@
 #include "ops/step_ops.h"
 
+#include <algorithm>
 #include <array>
 
 #include "ops/dispatch.h"
@@ -57,14 +58,17 @@ at::Tensor sum_of_squares(const at::Tensor& x) {
   return op.call(x);
 }
 
-at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                  const at::Tensor& v, const AdamWFactors& f, bool absmean) {
+void AdamWFactors::round_to(float* eight) const {
+  const std::array<double, kCount> all = {clip, decay, rate, correction, eps, first, beta2, second};
+  std::transform(all.begin(), all.end(), eight, [](double f) { return static_cast<float>(f); });
+}
+
+void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
+            const at::Tensor& factors, const at::Tensor& absmean) {
   static const auto op =
-      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                               const at::Tensor&, at::ArrayRef<double>, bool)>("setun::adamw_");
-  const std::array<double, 8> factors = {f.clip, f.decay, f.rate,  f.correction,
-                                         f.eps,  f.first, f.beta2, f.second};
-  return op.call(p, grad, m, v, factors, absmean);
+      find_operator<void(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                         const at::Tensor&, const std::optional<at::Tensor>&)>("setun::adamw_");
+  op.call(p, grad, m, v, factors, present(absmean));
 }
 
 }  // namespace setun::ops

@@ -62,16 +62,19 @@ at::Tensor dropout_mask(const at::Tensor& like, double probability, int64_t key)
 // when an element is.
 at::Tensor sum_of_squares(const at::Tensor& x);
 
-// What an AdamW update multiplies with, rounded to fp32 once: the gradient's clip factor, 1 - lr
-// wd, lr / (1 - b1^t), 1 / sqrt(1 - b2^t), eps, 1 - b1, b2, 1 - b2.
+// What an AdamW update multiplies with, computed in double and rounded to fp32 once: the gradient's
+// clip factor, 1 - lr wd, lr / (1 - b1^t), 1 / sqrt(1 - b2^t), eps, 1 - b1, b2, 1 - b2.
 struct AdamWFactors {
+  static constexpr int64_t kCount = 8;
   double clip, decay, rate, correction, eps, first, beta2, second;
+  void round_to(float* eight) const;
 };
 // Updates contiguous fp32 p, m and v of one shape for the gradient in one pass (formula in
-// ops/cpu/optimizer_impl.h). With `absmean` it returns mean|p| of what it wrote, fp32 [1, 1], bit
-// for bit the statistic of quantize_absmean with group 0 before its eps; else an empty tensor. p
-// keeps its version: the caller counts the change.
-at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                  const at::Tensor& v, const AdamWFactors& factors, bool absmean);
+// ops/cpu/optimizer_impl.h). factors: AdamWFactors, fp32 [8] on p's device, so that a recorded
+// update takes those of each step. absmean, when defined, receives mean|p| of what was written,
+// fp32 of one element, bit for bit the statistic of quantize_absmean with group 0 before its eps.
+// p keeps its version: the caller counts the change.
+void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
+            const at::Tensor& factors, const at::Tensor& absmean);
 
 }  // namespace setun::ops

@@ -4,6 +4,7 @@
 // maximize, states of fewer bits, and any choice of parameters (param_groups.cpp).
 #include "optim/adamw.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -11,15 +12,23 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "ops/devices.h"
 #include "ops/step_ops.h"
 
 namespace setun {
+namespace {
+
+constexpr int64_t kFactors = ops::AdamWFactors::kCount;
+
+}  // namespace
 
 AdamW::AdamW(std::vector<ParamGroup> groups, const OptimOptions& options)
     : beta1_(options.beta1), beta2_(options.beta2), eps_(options.eps) {
   std::unordered_set<std::string> names;
   for (ParamGroup& group : groups) {
     GroupState state;
+    state.first_row = parameters_;
+    parameters_ += static_cast<int64_t>(group.parameters.size());
     for (const NamedParameter& parameter : group.parameters) {
       SETUN_ASSERT(names.insert(parameter.name).second, "parameter ", parameter.name, " twice");
       const at::Tensor& tensor = parameter.tensor;
@@ -36,37 +45,72 @@ AdamW::AdamW(std::vector<ParamGroup> groups, const OptimOptions& options)
 }
 
 void AdamW::step(double lr, double weight_decay) {
+  begin_step(lr, weight_decay);
+  update();
+  end_step();
+}
+
+void AdamW::begin_step(double lr, double weight_decay) {
+  const at::Tensor factors = at::zeros({parameters_, kFactors}, at::kFloat);
+  at::Device device = at::kCPU;
+  for (GroupState& state : groups_) {
+    const double rate = lr * state.group.lr_scale,
+                 decay = 1 - rate * state.group.weight_decay.value_or(weight_decay);
+    float* row = factors.data_ptr<float>() + state.first_row * kFactors;
+    for (size_t i = 0; i < state.group.parameters.size(); ++i, row += kFactors) {
+      device = state.group.parameters[i].tensor.device();
+      if (state.group.parameters[i].tensor.grad().defined()) {
+        const double step = state.steps[i].add_(1).item<double>();
+        ops::AdamWFactors{.clip = clip_,
+                          .decay = decay,
+                          .rate = rate / (1 - std::pow(beta1_, step)),
+                          .correction = 1 / std::sqrt(1 - std::pow(beta2_, step)),
+                          .eps = eps_,
+                          .first = 1 - beta1_,
+                          .beta2 = beta2_,
+                          .second = 1 - beta2_}
+            .round_to(row);
+      }
+    }
+  }
+  factors_ = ops::to_device(factors, device, factors_);
+}
+
+void AdamW::update() {
   for (GroupState& state : groups_) {
     for (size_t i = 0; i < state.group.parameters.size(); ++i) {
-      if (state.group.parameters[i].tensor.grad().defined()) {
-        update(state, i, lr * state.group.lr_scale,
-               state.group.weight_decay.value_or(weight_decay));
+      const at::Tensor& parameter = state.group.parameters[i].tensor;
+      if (!parameter.grad().defined()) {
+        continue;
+      }
+      Absmean* kept = kept_absmean(parameter);
+      ops::adamw_(parameter.detach(),
+                  parameter.grad().contiguous(),  // the kernel reads flat memory
+                  state.exp_avg[i], state.exp_avg_sq[i],
+                  factors_[state.first_row + static_cast<int64_t>(i)],
+                  kept != nullptr ? kept->value : at::Tensor());
+    }
+  }
+}
+
+void AdamW::end_step() {
+  for (GroupState& state : groups_) {
+    for (const NamedParameter& item : state.group.parameters) {
+      if (!item.tensor.grad().defined()) {
+        continue;
+      }
+      item.tensor.unsafeGetTensorImpl()->bump_version();
+      if (Absmean* kept = kept_absmean(item.tensor); kept != nullptr) {
+        kept->version = item.tensor._version();
       }
     }
   }
   zero_grad();
 }
 
-void AdamW::update(GroupState& state, size_t index, double lr, double weight_decay) {
-  const at::Tensor& parameter = state.group.parameters[index].tensor;
-  const at::Tensor gradient = parameter.grad().contiguous();  // the kernel reads flat memory
-  const double step = state.steps[index].add_(1).item<double>();
-  const ops::AdamWFactors factors{.clip = clip_,
-                                  .decay = 1 - lr * weight_decay,
-                                  .rate = lr / (1 - std::pow(beta1_, step)),
-                                  .correction = 1 / std::sqrt(1 - std::pow(beta2_, step)),
-                                  .eps = eps_,
-                                  .first = 1 - beta1_,
-                                  .beta2 = beta2_,
-                                  .second = 1 - beta2_};
+AdamW::Absmean* AdamW::kept_absmean(const at::Tensor& parameter) {
   const auto kept = absmeans_.find(parameter.unsafeGetTensorImpl());
-  const bool absmean = kept != absmeans_.end() && parameter.numel() > 0;
-  at::Tensor mean = ops::adamw_(parameter.detach(), gradient, state.exp_avg[index],
-                                state.exp_avg_sq[index], factors, absmean);
-  parameter.unsafeGetTensorImpl()->bump_version();
-  if (absmean) {
-    kept->second = {std::move(mean), static_cast<uint32_t>(parameter._version())};
-  }
+  return kept != absmeans_.end() ? &kept->second : nullptr;
 }
 
 void AdamW::zero_grad() {
@@ -78,7 +122,7 @@ void AdamW::zero_grad() {
   }
 }
 
-double AdamW::clip_grad_norm(double max_norm) {
+at::Tensor AdamW::grad_squares() const {
   at::Tensor squares;  // gathers on the device: one read for all parameters
   for (const GroupState& state : groups_) {
     for (const NamedParameter& parameter : state.group.parameters) {
@@ -88,22 +132,32 @@ double AdamW::clip_grad_norm(double max_norm) {
       }
     }
   }
-  const double norm = squares.defined() ? std::sqrt(squares.item<double>()) : 0;
-  const double scale = max_norm / (norm + 1e-6);
+  return squares;
+}
+
+double AdamW::clip_grad_norm(double max_norm) {
+  const at::Tensor squares = grad_squares();
+  return clip_grad_norm(max_norm, squares.defined() ? squares.item<double>() : 0);
+}
+
+double AdamW::clip_grad_norm(double max_norm, double squares) {
+  const double norm = std::sqrt(squares), scale = max_norm / (norm + 1e-6);
   clip_ = max_norm > 0 && scale < 1 ? scale : 1;
   return norm;
 }
 
 void AdamW::keep_absmean(const std::vector<at::Tensor>& parameters) {
   for (const at::Tensor& parameter : parameters) {
-    absmeans_[parameter.unsafeGetTensorImpl()] = {};
+    if (parameter.numel() > 0) {
+      absmeans_[parameter.unsafeGetTensorImpl()].value =
+          at::empty({1, 1}, parameter.options().requires_grad(false));
+    }
   }
 }
 
 at::Tensor AdamW::absmean_of(const at::Tensor& parameter) const {
   const auto kept = absmeans_.find(parameter.unsafeGetTensorImpl());
-  const bool current = kept != absmeans_.end() && kept->second.value.defined() &&
-                       kept->second.version == static_cast<uint32_t>(parameter._version());
+  const bool current = kept != absmeans_.end() && kept->second.version == parameter._version();
   return current ? kept->second.value : at::Tensor();
 }
 

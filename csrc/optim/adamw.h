@@ -38,12 +38,21 @@ class AdamW {
  public:
   AdamW(std::vector<ParamGroup> groups, const OptimOptions& options);
   // One update from the .grad of every parameter (absent gradient: skipped), then gradients are
-  // released.
+  // released. Its three parts, for a caller that records the middle one: begin_step counts the step
+  // and sends its factors to the parameters' device, update() launches there and nothing else,
+  // end_step does the host's bookkeeping.
   void step(double lr, double weight_decay);
+  void begin_step(double lr, double weight_decay);
+  void update();
+  void end_step();
   void zero_grad();
   // Global L2 norm of all gradients. When it exceeds max_norm > 0, the next step() scales them to
   // max_norm as it reads them; until then .grad keeps its values. Returns the norm before scaling.
   double clip_grad_norm(double max_norm);
+  // The same for the squared norm, where grad_squares() was taken before.
+  double clip_grad_norm(double max_norm, double squares);
+  // The squared norm of all gradients, a double scalar on their device; undefined without any.
+  at::Tensor grad_squares() const;
   // What the next step() multiplies the gradients with: 1 unless clip_grad_norm found them long.
   double clip_factor() const { return clip_; }
   // First parameter with a non-finite gradient, or "".
@@ -67,15 +76,18 @@ class AdamW {
     std::vector<at::Tensor> exp_avg;
     std::vector<at::Tensor> exp_avg_sq;
     std::vector<at::Tensor> steps;
+    int64_t first_row = 0;  // of factors_
   };
   struct Absmean {
-    at::Tensor value;
-    uint32_t version = 0;  // of the parameter that `value` belongs to
+    at::Tensor value;      // one memory for the whole run
+    int64_t version = -1;  // of the parameter that `value` belongs to; -1: of none
   };
-  void update(GroupState& state, size_t index, double lr, double weight_decay);
+  Absmean* kept_absmean(const at::Tensor& parameter);
 
   std::vector<GroupState> groups_;
   std::unordered_map<const at::TensorImpl*, Absmean> absmeans_;
+  int64_t parameters_ = 0;
+  at::Tensor factors_;  // AdamWFactors by parameter, fp32 [P, 8] on the parameters' device
   double beta1_, beta2_, eps_;
   double clip_ = 1;
 };

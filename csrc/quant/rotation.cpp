@@ -2,6 +2,10 @@
 
 #include <ATen/ops/empty.h>
 
+#include <map>
+#include <mutex>
+#include <tuple>
+
 #include "base/counter_rng.h"
 #include "base/error.h"
 #include "ops/ops.h"
@@ -18,13 +22,29 @@ at::Tensor rotation_signs(const RotationSpec& spec, int64_t width) {
   return signs;
 }
 
+namespace {
+
+// The signs on v's device: made and sent there once a process, since every product of a step asks.
+at::Tensor signs_beside(const at::Tensor& v, const RotationSpec& spec, int64_t width) {
+  using Key = std::tuple<int64_t, int64_t, at::DeviceType, at::DeviceIndex>;
+  static std::mutex mutex;
+  static auto& made = *new std::map<Key, at::Tensor>;  // outlives every device's library
+  const std::lock_guard lock(mutex);
+  at::Tensor& signs = made[{spec.seed, width, v.device().type(), v.device().index()}];
+  if (!signs.defined()) {
+    signs = rotation_signs(spec, width).to(v.device());
+  }
+  return signs;
+}
+
+}  // namespace
+
 at::Tensor rotate(const at::Tensor& v, const RotationSpec& spec) {
   if (spec.kind == RotationKind::kNone) {
     return v;
   }
   const int64_t width = v.size(-1);
-  const at::Tensor signed_v =
-      spec.signs ? v.to(at::kFloat) * rotation_signs(spec, width).to(v.device()) : v;
+  const at::Tensor signed_v = spec.signs ? v.to(at::kFloat) * signs_beside(v, spec, width) : v;
   return ops::hadamard(signed_v, spec.resolved_block(width));
 }
 
@@ -34,7 +54,7 @@ at::Tensor rotate_back(const at::Tensor& v, const RotationSpec& spec) {
   }
   const int64_t width = v.size(-1);
   const at::Tensor back = ops::hadamard(v, spec.resolved_block(width));
-  return spec.signs ? back * rotation_signs(spec, width).to(v.device()) : back;
+  return spec.signs ? back * signs_beside(v, spec, width) : back;
 }
 
 }  // namespace setun

@@ -176,6 +176,41 @@ void check_inference_head(const RunConfig& config, const QuantPlan& plan, Errors
   }
 }
 
+bool rounds_by_chance(const QuantPlan& plan) {
+  for (const QuantPlan::Phase& phase : plan.phases) {
+    for (const LinearSpec& spec : phase.specs) {
+      if (spec.weight.rounding == Rounding::kStochastic) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+// A recorded step repeats its launches with the recording's arguments: no draw of a step, no shape
+// that follows the data.
+void check_cuda_graph(const RunConfig& config, const QuantPlan& plan, Errors& errors) {
+  if (!config.run.cuda_graph) {
+    return;
+  }
+  const auto refuse = [&](const auto&... why) {
+    errors.add("cuda_graph", "is true, but ", why..., "; set run.cuda_graph: false");
+  };
+  if (config.run.device != Device::kCuda) {
+    refuse("run.device is ", enum_name(config.run.device), ", which starts no graphs");
+  } else if (config.model.kind == ModelKind::kBagOfWords) {
+    refuse("bags of words have other lengths in every step");
+  } else if (config.model.moe.experts > 0) {
+    refuse("experts get other numbers of tokens in every step");
+  } else if (config.model.classifies() && config.model.classifier.dropout > 0) {
+    refuse("model.classifier.dropout draws anew in every step");
+  } else if (config.run.input_gradient == InputGradient::kInt8Stochastic) {
+    refuse("run.input_gradient: int8_stochastic draws anew in every step (exact and int8 do not)");
+  } else if (rounds_by_chance(plan)) {
+    refuse("stochastic rounding of weights draws anew in every step");
+  }
+}
+
 // How many layers multiply codes, in the first phase.
 void add_products(std::ostringstream& out, const RunConfig& config, const QuantPlan& plan) {
   int64_t integer = 0, quantized = 0;
@@ -209,6 +244,7 @@ CheckReport check(const RunConfig& config) {
   Errors run;
   check_input_gradient(config, plan, run);
   check_inference_head(config, plan, run);
+  check_cuda_graph(config, plan, run);
   report.errors.add_all("run", run);
   if (!report.errors.empty()) {
     return report;

@@ -24,14 +24,23 @@ std::vector<NamedTensor> ClassifierTask::parameters() const { return named_tenso
 std::vector<NamedLinear> ClassifierTask::linears() const { return named_linears(*model_); }
 
 StepSample ClassifierTask::sample(int64_t micro_batches) {
-  micro_batches_.clear();
+  micro_batches_.resize(static_cast<std::size_t>(micro_batches));
   StepSample step;
-  for (int64_t i = 0; i < micro_batches; ++i) {
-    micro_batches_.push_back(on_device(train_->next(), model_->device()));
-    step.valid_targets += micro_batches_.back().labels_B.numel();
+  for (SampleBatch& batch : micro_batches_) {
+    batch = on_device(train_->next(), model_->device(), batch);
+    step.valid_targets += batch.labels_B.numel();
   }
   step.samples = step.valid_targets;
   return step;
+}
+
+std::vector<at::Tensor> ClassifierTask::sampled_tensors() const {
+  std::vector<at::Tensor> all;
+  for (const SampleBatch& batch : micro_batches_) {
+    all.insert(all.end(),
+               {batch.labels_B, batch.values_BF, batch.words, batch.weights, batch.starts_B});
+  }
+  return all;
 }
 
 at::Tensor ClassifierTask::logits(const SampleBatch& batch, QuantContext& context,

@@ -18,6 +18,7 @@ class ClassifierTask : public Task {
   std::vector<NamedTensor> parameters() const override;
   std::vector<NamedLinear> linears() const override;
   StepSample sample(int64_t micro_batches) override;
+  std::vector<at::Tensor> sampled_tensors() const override;
   MicroBatchLoss loss(int64_t micro_batch, QuantContext& context) override;
   bool can_evaluate() const override { return validation_ != nullptr; }
   EvalResult evaluate(QuantContext& context) override;

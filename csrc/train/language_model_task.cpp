@@ -23,18 +23,26 @@ std::vector<NamedTensor> LanguageModelTask::parameters() const { return named_te
 std::vector<NamedLinear> LanguageModelTask::linears() const { return linear_layers(model_); }
 
 StepSample LanguageModelTask::sample(int64_t micro_batches) {
-  micro_batches_.clear();
+  micro_batches_.resize(static_cast<std::size_t>(micro_batches));
   choices_E_.clear();
   StepSample step;
-  for (int64_t i = 0; i < micro_batches; ++i) {
-    micro_batches_.push_back(on_device(train_->next(), model_->device()));
-    step.valid_targets += micro_batches_.back().valid_targets;
-    step.samples += micro_batches_.back().tokens_BT.numel();
+  for (Batch& batch : micro_batches_) {
+    batch = on_device(train_->next(), model_->device(), batch);
+    step.valid_targets += batch.valid_targets;
+    step.samples += batch.tokens_BT.numel();
   }
   SETUN_CHECK(step.valid_targets > 0, "no target to predict in a step's ", micro_batches,
               " micro-batches; documents are shorter than two tokens or ",
               "data.packing leaves only padding");
   return step;
+}
+
+std::vector<at::Tensor> LanguageModelTask::sampled_tensors() const {
+  std::vector<at::Tensor> all;
+  for (const Batch& batch : micro_batches_) {
+    all.insert(all.end(), {batch.tokens_BT, batch.targets_BT, batch.documents_BT});
+  }
+  return all;
 }
 
 MicroBatchLoss LanguageModelTask::loss(int64_t micro_batch, QuantContext& context) {

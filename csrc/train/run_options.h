@@ -59,7 +59,8 @@ struct RunOptions {
   InputGradient input_gradient = InputGradient::kExact;    // of integer products
   InferenceHead inference_head = InferenceHead::kCompute;  // of generation and evaluation
   bool recompute_blocks =
-      false;  // gradient checkpointing: keep block inputs only, recompute in backward
+      false;                // gradient checkpointing: keep block inputs only, recompute in backward
+  bool cuda_graph = false;  // record the step once, replay it
   NonFinitePolicy non_finite = NonFinitePolicy::kStop;
   std::vector<std::string>
       allow_changed;  // keys whose change since the checkpoint is accepted ("optim.lr", "run.*")

@@ -42,6 +42,9 @@ struct Task {
 
   // Takes the next step's micro-batches from the training data. Throws Error when there is none.
   virtual StepSample sample(int64_t micro_batches) = 0;
+  // What loss() reads of the sample on the device, in a fixed order: a recorded step reads the
+  // addresses it was recorded with.
+  virtual std::vector<at::Tensor> sampled_tensors() const = 0;
   // Forward of one of them, with gradients, under context.state().
   virtual MicroBatchLoss loss(int64_t micro_batch, QuantContext& context) = 0;
 

@@ -1,11 +1,13 @@
 #include "train/trainer.h"
 
 #include <ATen/ops/isfinite.h>
+#include <ATen/ops/scalar_tensor.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/log.h"
+#include "ops/devices.h"
 #include "train/replay.h"
 #include "train/scalar_text.h"
 
@@ -53,7 +55,8 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options)
       options_(std::move(options)),
       layer_metrics_(parts_.context.plan().layers),
       linears_(parts_.task.linears()),
-      projected_(parts_.context, weights_of(linears_)) {
+      projected_(parts_.context, weights_of(linears_)),
+      device_(parts_.task.parameters().at(0).tensor.device()) {
   share_absmean(parts_.context, parts_.optimizer, linears_);
 }
 
@@ -76,6 +79,9 @@ TrainResult Trainer::run(const std::atomic<bool>& stop_requested) {
   const Clock::time_point start = Clock::now();
   TrainResult result;
   parts_.checkpoints.remove_leftovers();
+  if (options_.run.cuda_graph) {
+    graph_.emplace(parts_.task, parts_.context);
+  }
   projected_.project(state_at(step_));
   while (step_ < options_.total_steps) {
     if (stop_requested.load()) {
@@ -94,6 +100,7 @@ TrainResult Trainer::run(const std::atomic<bool>& stop_requested) {
   if (last_saved_step_ != step_ || parts_.checkpoints.last_save_failed()) {
     save();
   }
+  graph_.reset();
   parts_.checkpoints.wait();
   SETUN_CHECK(!parts_.checkpoints.last_save_failed(), "training stopped at step ", step_,
               ", but its state could not be saved (the warning above says why). Make room and run "
@@ -114,21 +121,22 @@ void Trainer::train_step() {
   // step.
   const StepState state = state_at(step_);
   const StepSample sample = parts_.task.sample(options_.run.accumulate);
-  // 2. Forward and backward: gradients gather in the quantized weights of this step.
+  valid_targets_ =
+      ops::to_device(at::scalar_tensor(static_cast<double>(sample.valid_targets), at::kFloat),
+                     device_, valid_targets_);
+  // 2. Forward, backward, and the gradients of the latent weights.
   const bool layer_record = due(step_ + 1, options_.metrics.layers_every);
   parts_.context.begin_step(state);
   parts_.context.collect_input_health(layer_record);
-  const StepLoss loss = forward_backward(sample);
-  // 3. Gradients of the latent weights: each estimator once per step.
-  parts_.context.backward_to_latents();
-  projected_.backward_to_latents();
-  last_grad_norm_ = parts_.optimizer.clip_grad_norm(options_.optim.clip_norm);
+  const StepTensors tensors =
+      graph_ && !layer_record ? graph_->compute(state, [this] { return compute(); }) : compute();
+  const StepLoss loss = read(tensors, sample);
   std::vector<LayerRecord> layers;
   if (layer_record) {
     layers = layer_metrics_.measure(parts_.context, linears_, parts_.optimizer.clip_factor());
     parts_.task.complete(layers);
   }
-  // 4. Update.
+  // 3. Update.
   update(loss.loss, state);
   step_ += 1;
   projected_.project(state_at(step_));
@@ -146,43 +154,68 @@ void Trainer::train_step() {
   after_step(state);
 }
 
-Trainer::StepLoss Trainer::forward_backward(const StepSample& sample) {
-  const auto valid = static_cast<double>(sample.valid_targets);
+// Gradients gather in the quantized weights of the step over its micro-batches; then each estimator
+// runs once. Sums stay on the device until everything has been launched.
+StepTensors Trainer::compute() {
   const auto micro_batches = static_cast<double>(options_.run.accumulate);
-  at::Tensor loss_sum, auxiliary;  // double, on the device: read once, with everything launched
+  StepTensors tensors;
   const auto add = [](at::Tensor& sum, const at::Tensor& term) {
     sum = sum.defined() ? sum + term : term;
   };
   for (int64_t i = 0; i < options_.run.accumulate; ++i) {
     const MicroBatchLoss loss = parts_.task.loss(i, parts_.context);
-    add(loss_sum, loss.sum.detach().to(at::kDouble));
-    at::Tensor objective = loss.sum / valid;
+    add(tensors.loss_sum, loss.sum.detach().to(at::kDouble));
+    at::Tensor objective = loss.sum / valid_targets_;
     if (loss.auxiliary.defined()) {
       objective = objective + loss.auxiliary / micro_batches;
-      add(auxiliary, loss.auxiliary.detach().to(at::kDouble).div(micro_batches));
+      add(tensors.auxiliary, loss.auxiliary.detach().to(at::kDouble).div(micro_batches));
     }
     objective.backward();
   }
-  return {
-      .loss = loss_sum.item<double>() / valid,
-      .auxiliary = auxiliary.defined() ? std::optional(auxiliary.item<double>()) : std::nullopt};
+  parts_.context.backward_to_latents();
+  projected_.backward_to_latents();
+  tensors.grad_squares = parts_.optimizer.grad_squares();
+  return tensors;
+}
+
+Trainer::StepLoss Trainer::read(const StepTensors& tensors, const StepSample& sample) {
+  StepLoss loss{.loss = tensors.loss_sum.item<double>() / static_cast<double>(sample.valid_targets),
+                .auxiliary = std::nullopt};
+  if (tensors.auxiliary.defined()) {
+    loss.auxiliary = tensors.auxiliary.item<double>();
+  }
+  const at::Tensor& squares = tensors.grad_squares;
+  last_grad_norm_ = parts_.optimizer.clip_grad_norm(options_.optim.clip_norm,
+                                                    squares.defined() ? squares.item<double>() : 0);
+  return loss;
 }
 
 void Trainer::update(double loss, const StepState& state) {
   if (std::isfinite(loss) && std::isfinite(last_grad_norm_)) {
-    projected_.before_step();
-    parts_.optimizer.step(state.lr, state.weight_decay);
-    projected_.after_step();
-    parts_.context.invalidate();
-    return;
-  }
-  if (options_.run.non_finite == NonFinitePolicy::kStop) {
+    apply_update(state);
+  } else if (options_.run.non_finite == NonFinitePolicy::kStop) {
     reject_non_finite(loss, state);
+  } else {
+    log_warning("step ", step_ + 1, ": loss ", loss, ", gradient norm ", last_grad_norm_,
+                "; the update is skipped (run.non_finite: skip)");
+    parts_.optimizer.zero_grad();
   }
-  log_warning("step ", step_ + 1, ": loss ", loss, ", gradient norm ", last_grad_norm_,
-              "; the update is skipped (run.non_finite: skip)");
-  parts_.optimizer.zero_grad();
   parts_.context.invalidate();
+}
+
+void Trainer::apply_update(const StepState& state) {
+  const auto launch = [this] {
+    projected_.before_step();
+    parts_.optimizer.update();
+    projected_.after_step();
+  };
+  parts_.optimizer.begin_step(state.lr, state.weight_decay);
+  if (graph_) {
+    graph_->update(launch);
+  } else {
+    launch();
+  }
+  parts_.optimizer.end_step();
 }
 
 void Trainer::reject_non_finite(double loss, const StepState& state) {

@@ -16,6 +16,7 @@
 #include "quant/projected_weights.h"
 #include "train/layer_metrics.h"
 #include "train/metrics.h"
+#include "train/step_graph.h"
 #include "train/task.h"
 
 namespace setun {
@@ -84,8 +85,11 @@ class Trainer {
 
   StepState state_at(int64_t step) const;
   void train_step();
-  StepLoss forward_backward(const StepSample& sample);
+  // The device's half of a step up to the gradient's norm, for the sample that was taken.
+  StepTensors compute();
+  StepLoss read(const StepTensors& tensors, const StepSample& sample);
   void update(double loss, const StepState& state);
+  void apply_update(const StepState& state);
   void reject_non_finite(double loss, const StepState& state);
   void after_step(const StepState& state);
   void evaluate_now();
@@ -97,8 +101,11 @@ class Trainer {
   LayerMetrics layer_metrics_;
   std::vector<NamedLinear> linears_;
   ProjectedWeights projected_;
-  int64_t step_ = 0;    // optimizer steps done
-  int64_t tokens_ = 0;  // training tokens seen
+  at::Device device_;
+  at::Tensor valid_targets_;        // of the step, fp32 on the device
+  std::optional<StepGraph> graph_;  // with run.cuda_graph, while running
+  int64_t step_ = 0;                // optimizer steps done
+  int64_t tokens_ = 0;              // training tokens seen
   double last_loss_ = 0;
   std::optional<double> last_auxiliary_;
   double last_grad_norm_ = 0;

@@ -245,12 +245,14 @@ void optimizer(int n, int k) {
   const auto count = static_cast<size_t>(n) * static_cast<size_t>(k);
   const Buffer w(count * 4, true), grad(count * 4, true), m(count * 4, true), v(count * 4, true),
       partial(static_cast<size_t>(weight_workspace(static_cast<int64_t>(count))) * 4),
-      squares(static_cast<size_t>(squares_workspace(static_cast<int64_t>(count))) * 8 + 8);
+      squares(static_cast<size_t>(squares_workspace(static_cast<int64_t>(count))) * 8 + 8),
+      factors(sizeof(float) * 8);
+  const float values[] = {1, 1, 1e-3f, 2, 1e-8f, 0.1f, 0.95f, 0.05f};
+  check("cudaMemcpy", cudaMemcpy(factors.at(), values, sizeof values, cudaMemcpyHostToDevice));
   sample("adamw", 0, n, k, [&](int turn) {
-    check("adamw",
-          adamw({w.at<float>(turn), grad.at<float>(turn), m.at<float>(turn), v.at<float>(turn), n,
-                 k, 1, 1, 1e-3f, 2, 1e-8f, 0.1f, 0.95f, 0.05f, partial.at<float>()},
-                nullptr));
+    check("adamw", adamw({w.at<float>(turn), grad.at<float>(turn), m.at<float>(turn),
+                          v.at<float>(turn), n, k, factors.at<float>(), partial.at<float>()},
+                         nullptr));
   });
   sample("sum_of_squares", 0, n, k, [&](int turn) {
     check("sum_of_squares", sum_of_squares({grad.at<float>(turn), static_cast<int64_t>(count),

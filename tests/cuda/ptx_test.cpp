@@ -223,8 +223,9 @@ void weight_floors() {
                                            scale.data(), nullptr, nullptr, nullptr, packed.data()},
                                           nullptr));
                }});
-  const AdamWParams u{w.data(), grad.data(), m.data(), v.data(),      kN, kK, 1, 1, 1e-3f, 2, 1e-8f,
-                      0.1f,     0.95f,       0.05f,    partial.data()};
+  const Device<float> factors(std::vector<float>{1, 1, 1e-3f, 2, 1e-8f, 0.1f, 0.95f, 0.05f});
+  const AdamWParams u{w.data(), grad.data(), m.data(),       v.data(),
+                      kN,       kK,          factors.data(), partial.data()};
   print_floor(
       {"AdamW, absmean, pack; 2560 x 2560", "", kRepeat, 32.25 * kAll, 0, [&] {
          CHECK_RUNS(adamw_ternary({u, 0, 1e-5f, scale.data(), nullptr, packed.data()}, nullptr));

@@ -160,14 +160,15 @@ SETUN_CUDA_TEST(training_adamw_ternary) {
         partial(static_cast<size_t>(weight_workspace(kRows * kColumns)));
     const Device<int8_t> codes(w.size());
     const Device<uint32_t> packed(static_cast<size_t>(ternary_words(kRows, tiles_k(kColumns))));
-    const AdamWParams u{dw.data(), dg.data(), dm.data(), dv.data(), kRows,
-                        kColumns,  0.75f,     0.9997f,   0.011f,    2.7f,
-                        1e-8f,     0.1f,      0.95f,     0.05f,     partial.data()};
+    const ops::cpu::AdamWScalars s{0.75f, 0.9997f, 0.011f, 2.7f, 1e-8f, 0.1f, 0.95f, 0.05f};
+    const Device<float> factors(
+        Floats{s.clip, s.decay, s.rate, s.correction, s.eps, s.first, s.beta2, s.second});
+    const AdamWParams u{dw.data(), dg.data(), dm.data(),      dv.data(),
+                        kRows,     kColumns,  factors.data(), partial.data()};
     CHECK_RUNS(
         adamw_ternary({u, group, 1e-5f, scale.data(), codes.data(), packed.data()}, nullptr));
-    ops::cpu::step_kernels_scalar().adamw(
-        {u.clip, u.decay, u.rate, u.correction, u.eps, u.first, u.beta2, u.second}, grad.data(),
-        kRows * kColumns, w.data(), m.data(), v.data());
+    ops::cpu::step_kernels_scalar().adamw(s, grad.data(), kRows * kColumns, w.data(), m.data(),
+                                          v.data());
     CHECK_THAT(all_same(dw.read(), w));
     CHECK_THAT(all_same(dm.read(), m));
     CHECK_THAT(all_same(dv.read(), v));

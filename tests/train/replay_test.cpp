@@ -29,6 +29,7 @@ struct TwoLayers : Task {
     return {{"first", first}, {"second", second}};
   }
   StepSample sample(int64_t micro_batches) override { return {micro_batches, micro_batches}; }
+  std::vector<at::Tensor> sampled_tensors() const override { return {}; }
   MicroBatchLoss loss(int64_t micro_batch, QuantContext& context) override {
     const at::Tensor x = at::linspace(-3, 3, 12).view({3, 4});
     at::Tensor between = first(x, context);

@@ -19,6 +19,7 @@ struct Slope : Task {
     sampled += micro_batches;
     return {.valid_targets = 4 * micro_batches, .samples = 5 * micro_batches};
   }
+  std::vector<at::Tensor> sampled_tensors() const override { return {}; }
   MicroBatchLoss loss(int64_t micro_batch, QuantContext&) override {
     asked.push_back(micro_batch);
     const at::Tensor sum = 4 * w.sum();

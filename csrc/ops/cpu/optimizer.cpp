@@ -39,18 +39,18 @@ at::Tensor sum_of_squares(const at::Tensor& x) {
   return at::full({}, std::accumulate(sums.begin(), sums.end(), 0.0), at::kDouble);
 }
 
-at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                  const at::Tensor& v, at::ArrayRef<double> factors, bool absmean) {
-  check_adamw(p, grad, m, v, factors);
-  const auto f = [&](std::size_t i) { return static_cast<float>(factors[i]); };
-  const AdamWScalars scalars{.clip = f(0),
-                             .decay = f(1),
-                             .rate = f(2),
-                             .correction = f(3),
-                             .eps = f(4),
-                             .first = f(5),
-                             .beta2 = f(6),
-                             .second = f(7)};
+void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
+            const at::Tensor& factors, const std::optional<at::Tensor>& absmean) {
+  check_adamw(p, grad, m, v, factors, absmean);
+  const auto* f = factors.const_data_ptr<float>();
+  const AdamWScalars scalars{.clip = f[0],
+                             .decay = f[1],
+                             .rate = f[2],
+                             .correction = f[3],
+                             .eps = f[4],
+                             .first = f[5],
+                             .beta2 = f[6],
+                             .second = f[7]};
   const int64_t n = p.numel();
   auto *w = static_cast<float*>(p.data_ptr()), *first = static_cast<float*>(m.data_ptr()),
        *second = static_cast<float*>(v.data_ptr());
@@ -62,11 +62,10 @@ at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor&
         kernels.adamw(scalars, g + begin, count, w + begin, first + begin, second + begin);
         return absmean ? rows.abs_sum(w + begin, count) : 0.0F;  // of a block in cache
       });
-  if (!absmean || n == 0) {
-    return at::empty({0}, p.options().requires_grad(false));
+  if (absmean) {
+    const float total = sum_tree(magnitudes.data(), static_cast<int64_t>(magnitudes.size()));
+    *static_cast<float*>(absmean->data_ptr()) = total / static_cast<float>(n);
   }
-  const float total = sum_tree(magnitudes.data(), static_cast<int64_t>(magnitudes.size()));
-  return at::full({1, 1}, total / static_cast<float>(n), at::kFloat);
 }
 
 // fp32 like `like`, value(i) for its element i in row-major order.

@@ -6,12 +6,14 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <initializer_list>
 #include <optional>
 
 #include "cuda/runtime.h"
 #if !defined(SETUN_EMU)
-#include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #endif
 
@@ -25,21 +27,35 @@ struct EmulatedMemory {
 };
 #endif
 
+// Whatever stream the caller made current is the one that kernels and memory of a call go to, so a
+// call is ordered with the work around it (a backward pass, a reduction of gradients, a recording).
 class DeviceScope {
  public:
+  explicit DeviceScope(const at::Tensor& on) : guard_(on.device()) {
 #if defined(SETUN_EMU)
-  explicit DeviceScope(const at::Tensor&) { EmulatedMemory::open(); }
-  ~DeviceScope() { EmulatedMemory::close(); }
+    EmulatedMemory::open();
+#endif
+  }
+  ~DeviceScope() {
+#if defined(SETUN_EMU)
+    EmulatedMemory::close();
+#endif
+  }
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
-  cudaStream_t stream() const { return nullptr; }
+
+  cudaStream_t stream() const {
+    const c10::Device device = guard_.current_device();
+    const c10::Stream current = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+#if defined(SETUN_EMU)
+    return reinterpret_cast<cudaStream_t>(current.id());
 #else
-  explicit DeviceScope(const at::Tensor& on) : guard_(on.device()) {}
-  cudaStream_t stream() const { return c10::cuda::getCurrentCUDAStream(); }
+    return c10::cuda::CUDAStream(current).stream();
+#endif
+  }
 
  private:
-  c10::cuda::CUDAGuard guard_;
-#endif
+  c10::DeviceGuard guard_;
 };
 
 // Kernels read addresses: one on another device would be anything.

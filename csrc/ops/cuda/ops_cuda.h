@@ -85,7 +85,7 @@ at::Tensor cross_entropy_rows_(at::Tensor& logits, const at::Tensor& targets);
 at::Tensor counter_uniform_like(const at::Tensor& like, int64_t key);
 at::Tensor dropout_mask(const at::Tensor& like, double probability, int64_t key);
 at::Tensor sum_of_squares(const at::Tensor& x);
-at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                  const at::Tensor& v, at::ArrayRef<double> factors, bool absmean);
+void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
+            const at::Tensor& factors, const std::optional<at::Tensor>& absmean);
 
 }  // namespace setun::ops::cuda

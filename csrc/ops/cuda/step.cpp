@@ -159,29 +159,27 @@ at::Tensor sum_of_squares(const at::Tensor& x_in) {
   return total;
 }
 
-at::Tensor adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                  const at::Tensor& v, at::ArrayRef<double> factors, bool absmean) {
-  check_adamw(p, grad, m, v, factors);
+void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
+            const at::Tensor& factors, const std::optional<at::Tensor>& absmean) {
+  check_adamw(p, grad, m, v, factors, absmean);
   const int64_t n = p.numel();
-  at::Tensor mean = at::empty({absmean && n > 0 ? 1 : 0, 1}, p.options().requires_grad(false));
   if (n == 0) {
-    return mean;
+    return;
   }
-  const auto f = [&](std::size_t i) { return static_cast<float>(factors[i]); };
   const auto values = [](const at::Tensor& t) { return static_cast<float*>(t.data_ptr()); };
-  const at::Tensor partial = at::empty({setun::cuda::weight_workspace(n)}, mean.options());
+  const at::Tensor partial =
+      at::empty({setun::cuda::weight_workspace(n)}, p.options().requires_grad(false));
   const DeviceScope scope(p);
-  check_launch("adamw_", setun::cuda::adamw(
-                             {values(p), grad.const_data_ptr<float>(), values(m), values(v), 1, n,
-                              f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), values(partial)},
-                             scope.stream()));
+  check_launch("adamw_",
+               setun::cuda::adamw({values(p), grad.const_data_ptr<float>(), values(m), values(v), 1,
+                                   n, factors.const_data_ptr<float>(), values(partial)},
+                                  scope.stream()));
   if (absmean) {  // the mean itself: 0 in the place of the quantizer's eps
     check_launch("adamw_", setun::cuda::weight_scale_of_partial(
                                {values(p), false, 1, n, 0, setun::cuda::WeightRule::kAbsmean, 0,
-                                values(mean), nullptr, values(partial)},
+                                values(*absmean), nullptr, values(partial)},
                                scope.stream()));
   }
-  return mean;
 }
 
 }  // namespace setun::ops::cuda

@@ -8,133 +8,41 @@
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/view_native.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/DeviceType.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-#include <sys/mman.h>
 #include <torch/library.h>
-#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstring>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <vector>
+#include <utility>
 
+#include "cuda/pretend/arena.h"
+#include "cuda/pretend/recording.h"
 #include "ops/cuda/launch.h"
 
 namespace setun::test {
 namespace {
 
 constexpr at::DeviceType kDevice = at::DeviceType::PrivateUse1;
+constexpr c10::DeviceIndex kDevices = 2;
 std::atomic<std::size_t> sent{0}, fetched{0};
 
-// Blocks of powers of two from one reservation; freed ones are kept by size. The memory is mapped
-// twice: tensors have the addresses that are locked, copies use the others.
-class Arena {
- public:
-  Arena() {
-    const int file = memfd_create("pretended device", 0);
-    TORCH_CHECK(file >= 0 && ftruncate(file, kReserved) == 0, "no memory for the pretended device");
-    base_ = map(file, PROT_NONE);
-    open_ = map(file, PROT_READ | PROT_WRITE);
-    ::close(file);
-  }
-  // Where the host may reach a block at any time.
-  void* unlocked(const void* block) const {
-    return open_ + (static_cast<const char*>(block) - base_);
-  }
-  void* allocate(std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    std::size_t size = 256;
-    while (size < bytes) {
-      size *= 2;
-    }
-    std::vector<void*>& free = free_[size];
-    if (!free.empty()) {
-      void* block = free.back();
-      free.pop_back();
-      return block;
-    }
-    TORCH_CHECK(used_ + size <= kReserved, "the pretended device is out of memory");
-    used_ += size;
-    if (opened_ > 0) {
-      protect(PROT_READ | PROT_WRITE);
-    }
-    return base_ + used_ - size;
-  }
-  void release(void* block, std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    std::size_t size = 256;
-    while (size < bytes) {
-      size *= 2;
-    }
-    free_[size].push_back(block);
-  }
-  void open() {
-    const std::lock_guard lock(mutex_);
-    if (opened_++ == 0) {
-      protect(PROT_READ | PROT_WRITE);
-    }
-  }
-  void close() {
-    const std::lock_guard lock(mutex_);
-    if (--opened_ == 0) {
-      protect(PROT_NONE);
-    }
-  }
-
- private:
-  void protect(int access) {
-    TORCH_CHECK(mprotect(base_, (used_ + 4095) & ~std::size_t{4095}, access) == 0,
-                "mprotect failed");
-  }
-
-  static char* map(int file, int access) {
-    void* memory = mmap(nullptr, kReserved, access, MAP_SHARED | MAP_NORESERVE, file, 0);
-    TORCH_CHECK(memory != MAP_FAILED, "no addresses for the pretended device");
-    return static_cast<char*>(memory);
-  }
-
-  static constexpr std::size_t kReserved = std::size_t{1} << 30;
-  char *base_ = nullptr, *open_ = nullptr;
-  std::size_t used_ = 0;
-  int opened_ = 0;
-  std::map<std::size_t, std::vector<void*>> free_;
-  std::mutex mutex_;
+// Of the calling thread, as on CUDA.
+struct Current {
+  c10::DeviceIndex device = 0;
+  std::array<c10::StreamId, kDevices> stream{};
 };
-
-Arena& arena() {
-  static Arena& one = *new Arena;  // outlives every tensor
+Current& current() {
+  thread_local Current one;
   return one;
 }
 
-struct Opened {
-  Opened() { arena().open(); }
-  ~Opened() { arena().close(); }
-  Opened(const Opened&) = delete;
-  Opened& operator=(const Opened&) = delete;
-};
-
-struct Block {
-  void* data;
-  std::size_t bytes;
-};
-
-// New memory holds 0xFF: NaN, so that nothing passes by being zero.
 struct Memory : c10::Allocator {
   c10::DataPtr allocate(std::size_t bytes) override {
-    void* data = bytes == 0 ? nullptr : arena().allocate(bytes);
-    if (data != nullptr) {
-      std::memset(arena().unlocked(data), 0xFF, bytes);
-    }
-    const auto free = [](void* context) {
-      const std::unique_ptr<Block> block(static_cast<Block*>(context));
-      if (block->data != nullptr) {
-        arena().release(block->data, block->bytes);
-      }
-    };
-    return {data, new Block{data, bytes}, free, at::Device(kDevice, 0)};
+    return arena().allocate(bytes, {kDevice, current().device});
   }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
     std::memcpy(arena().unlocked(to), arena().unlocked(from), bytes);
@@ -146,23 +54,43 @@ Memory& memory() {
   return one;
 }
 
+// Streams are numbers: work runs when it is launched, but on_stream() sees where it was meant to.
 struct Guard final : c10::impl::DeviceGuardImplInterface {
   at::DeviceType type() const override { return kDevice; }
-  at::Device exchangeDevice(at::Device) const override { return getDevice(); }
-  at::Device getDevice() const override { return {kDevice, 0}; }
-  void setDevice(at::Device) const override {}
-  void uncheckedSetDevice(at::Device) const noexcept override {}
+  at::Device exchangeDevice(at::Device to) const override {
+    const at::Device before = getDevice();
+    setDevice(to);
+    return before;
+  }
+  at::Device getDevice() const override { return {kDevice, current().device}; }
+  void setDevice(at::Device to) const override { current().device = to.index(); }
+  void uncheckedSetDevice(at::Device to) const noexcept override { current().device = to.index(); }
   c10::Stream getStream(at::Device device) const override {
+    return c10::Stream(c10::Stream::UNSAFE, device, current().stream.at(index_of(device)));
+  }
+  c10::Stream getDefaultStream(at::Device device) const override {
     return c10::Stream(c10::Stream::DEFAULT, device);
   }
-  c10::Stream getDefaultStream(at::Device device) const override { return getStream(device); }
-  c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
-  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+  c10::Stream getStreamFromGlobalPool(at::Device device, bool) const override {
+    static std::atomic<c10::StreamId> last{0};
+    return c10::Stream(c10::Stream::UNSAFE, device, ++last);
+  }
+  c10::Stream exchangeStream(c10::Stream to) const override {
+    const c10::Stream before = getStream(to.device());
+    current().stream.at(index_of(to.device())) = to.id();
+    return before;
+  }
+  c10::DeviceIndex deviceCount() const noexcept override { return kDevices; }
   void record(void**, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {}
   void block(void*, const c10::Stream&) const override {}
   bool queryEvent(void*) const override { return true; }
   void synchronizeStream(const c10::Stream&) const override {}
   void synchronizeDevice(c10::DeviceIndex) const override {}
+
+ private:
+  static std::size_t index_of(at::Device device) {
+    return static_cast<std::size_t>(device.index() < 0 ? current().device : device.index());
+  }
 };
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard)
 
@@ -170,24 +98,30 @@ struct Hooks : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
-  c10::DeviceIndex deviceCount() const override { return 1; }
-  c10::DeviceIndex getCurrentDevice() const override { return 0; }
-  c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
-  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
-  void setCurrentDevice(c10::DeviceIndex) const override {}
+  c10::DeviceIndex deviceCount() const override { return kDevices; }
+  c10::DeviceIndex getCurrentDevice() const override { return current().device; }
+  c10::DeviceIndex exchangeDevice(c10::DeviceIndex to) const override {
+    return std::exchange(current().device, to);
+  }
+  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex to) const override {
+    return to < 0 ? current().device : exchangeDevice(to);
+  }
+  void setCurrentDevice(c10::DeviceIndex to) const override { current().device = to; }
 };
 
 constexpr c10::DispatchKeySet kKeys(c10::DispatchKey::PrivateUse1);
 
 at::Tensor empty(at::IntArrayRef size, std::optional<at::ScalarType> dtype,
-                 std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
+                 std::optional<at::Layout>, std::optional<at::Device> device, std::optional<bool>,
                  std::optional<at::MemoryFormat> format) {
+  const c10::OptionalDeviceGuard guard(device);
   return at::detail::empty_generic(size, &memory(), kKeys, c10::dtype_or_default(dtype), format);
 }
 
 at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
                          std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
-                         std::optional<at::Device>, std::optional<bool>) {
+                         std::optional<at::Device> device, std::optional<bool>) {
+  const c10::OptionalDeviceGuard guard(device);
   return at::detail::empty_strided_generic(size, stride, &memory(), kKeys,
                                            c10::dtype_or_default(dtype));
 }
@@ -201,9 +135,20 @@ at::Tensor host_view(const at::Tensor& t) {
                        t.strides(), at::TensorOptions().dtype(t.scalar_type()));
 }
 
+// An operator of LibTorch is at work: the copies it makes are its own.
+thread_local bool inside_operator = false;
+
 at::Tensor copy_from(const at::Tensor& self, const at::Tensor& to, bool) {
-  sent += self.is_cpu() && !to.is_cpu() ? 1 : 0;
-  fetched += to.is_cpu() && !self.is_cpu() ? 1 : 0;
+  const bool sends = self.is_cpu() && !to.is_cpu(), fetches = to.is_cpu() && !self.is_cpu();
+  sent += sends ? 1 : 0;
+  fetched += fetches ? 1 : 0;
+  if (!inside_operator && recording()) {
+    TORCH_CHECK(!sends && !fetches,
+                "a copy between host and device: not permitted while a stream is recorded");
+    note([from = address_of(self), into = address_of(to)] {
+      host_view(into).copy_(host_view(from));
+    });
+  }
   host_view(to).copy_(host_view(self));
   return to;
 }
@@ -247,15 +192,90 @@ void check_library(const c10::OperatorHandle& op) {
               ": has no kernel for CUDA tensors");
 }
 
-void on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
-  check_library(op);
-  check_devices(op, *stack);
+void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const bool outer = !inside_operator;
   const std::size_t before_sent = sent, before_fetched = fetched;
-  at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+  inside_operator = true;
+  try {
+    at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+  } catch (...) {
+    inside_operator = !outer;
+    throw;
+  }
+  inside_operator = !outer;
   if (op.schema().name() != "aten::_local_scalar_dense") {  // a read by the host stays counted
     sent = before_sent;
     fetched = before_fetched;
   }
+}
+
+// Every tensor of the device among the values by its address; scalars on the host stay what they
+// are.
+c10::IValue by_address(const c10::IValue& value) {
+  const auto place = [](const at::Tensor& t) {
+    return t.defined() && !t.is_cpu() ? address_of(t) : t;
+  };
+  if (value.isTensor()) {
+    return place(value.toTensor());
+  }
+  if (value.isTensorList()) {
+    c10::List<at::Tensor> all;
+    for (const at::Tensor& t : value.toTensorVector()) {
+      all.push_back(place(t));
+    }
+    return all;
+  }
+  if (value.isOptionalTensorList()) {
+    c10::List<std::optional<at::Tensor>> all;
+    for (const std::optional<at::Tensor>& t : value.toOptionalTensorVector()) {
+      all.push_back(t ? std::optional(place(*t)) : std::nullopt);
+    }
+    return all;
+  }
+  return value;
+}
+
+torch::jit::Stack last_of(const torch::jit::Stack& stack, std::size_t count) {
+  torch::jit::Stack all;
+  for (std::size_t i = stack.size() - count; i < stack.size(); ++i) {
+    all.push_back(by_address(stack[i]));
+  }
+  return all;
+}
+
+void write_back(const c10::IValue& made, const c10::IValue& place) {
+  if (made.isTensorList()) {
+    const std::vector<at::Tensor> from = made.toTensorVector(), to = place.toTensorVector();
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      write_back(from[i], to[i]);
+    }
+  } else if (made.isTensor() && made.toTensor().defined() &&
+             made.toTensor().const_data_ptr() != place.toTensor().const_data_ptr()) {
+    host_view(place.toTensor()).copy_(host_view(made.toTensor()));
+  }
+}
+
+void on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  check_library(op);
+  check_devices(op, *stack);
+  if (inside_operator || !recording()) {
+    run_on_cpu(op, stack);
+    return;
+  }
+  TORCH_CHECK(op.schema().name() != "aten::_local_scalar_dense",
+              "a read by the host: not permitted while a stream is recorded");
+  const auto count = static_cast<std::ptrdiff_t>(op.schema().arguments().size());
+  const torch::jit::Stack given(stack->end() - count, stack->end());
+  run_on_cpu(op, stack);  // may give an argument of size 0 its size
+  note([op, arguments = last_of(given, given.size()),
+        places = last_of(*stack, op.schema().returns().size())] {
+    const c10::NoGradGuard no_grad;
+    torch::jit::Stack again = arguments;
+    run_on_cpu(op, &again);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      write_back(again[i], places[i]);
+    }
+  });
 }
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
@@ -285,6 +305,8 @@ void pretend_device() {
     at::RegisterPrivateUse1HooksInterface(new Hooks);
     ops::cuda::EmulatedMemory::open = [] { arena().open(); };
     ops::cuda::EmulatedMemory::close = [] { arena().close(); };
+    ops::set_graph_stand_in(make_recording);
+    listen_to_launches();
     return true;
   }();
   static_cast<void>(done);

@@ -3,19 +3,11 @@
 // the test. Numbers are held against the same run on the CPU.
 #include <ATen/ATen.h>
 
-#include <fstream>
-#include <iostream>
-#include <nlohmann/json.hpp>
-#include <sstream>
-
-#include "checkpoint/checkpoint.h"
-#include "config/config.h"
 #include "cuda/pretend/device.h"
-#include "ops/devices.h"
+#include "cuda/pretend/runs.h"
 #include "ops/ops.h"
 #include "ops/step_ops.h"
 #include "recipes/tiny.h"
-#include "run/run.h"
 // After the headers that bring another CHECK.
 #include "support/catch.h"
 
@@ -23,128 +15,11 @@ namespace setun {
 namespace {
 
 namespace fs = std::filesystem;
-using Overrides = std::vector<std::string>;
-const fs::path kSource = SETUN_SOURCE_DIR;
-
-// Everything that the program would print, kept out of the test's own lines.
-class Quiet {
- public:
-  Quiet() : before_(std::cout.rdbuf(text_.rdbuf())) {}
-  ~Quiet() { std::cout.rdbuf(before_); }
-  Quiet(const Quiet&) = delete;
-  Quiet& operator=(const Quiet&) = delete;
-  std::string text() const { return text_.str(); }
-
- private:
-  std::ostringstream text_;
-  std::streambuf* before_;
-};
-
-struct Case {
-  std::string recipe;
-  Overrides overrides = {};
-  int steps = 8;
-};
-
-class Runs {
- public:
-  explicit Runs(const Case& tiny) : case_(tiny) {
-    test::pretend_device();
-    ops::set_cuda_stand_in(at::kPrivateUse1);
-    test::write_text(folder_ / "tiny.txt", test::tiny_text(30'000));
-    test::write_samples(folder_.path());
-  }
-  ~Runs() { ops::set_cuda_stand_in(std::nullopt); }
-  Runs(const Runs&) = delete;
-  Runs& operator=(const Runs&) = delete;
-
-  RunConfig config(const std::string& name, const char* device, const Overrides& more) const {
-    const fs::path recipe = kSource / case_.recipe;
-    const RunConfig full = config::load_recipe(recipe, {}).config;
-    const int steps = case_.steps;
-    Overrides all = full.data.kind == DataKind::kText
-                        ? test::tiny_overrides(folder_ / "tiny.txt", folder_.path(), steps)
-                        : test::tiny_sample_overrides(full.data.kind, folder_.path(), steps);
-    if (full.data.kind == DataKind::kText) {
-      const Overrides smaller = {"model.layers=2", "data.context=16", "data.batch=1",
-                                 "data.tokenizer.kind=bytes"};
-      all.insert(all.end(), smaller.begin(), smaller.end());
-    }
-    const Overrides common = {
-        "run.accumulate=" + std::to_string(std::min<int64_t>(full.run.accumulate, 2)),
-        "run.threads=1", "run.matmul_precision=highest"};
-    all.insert(all.end(), common.begin(), common.end());
-    all.insert(all.end(), case_.overrides.begin(), case_.overrides.end());
-    all.insert(all.end(), more.begin(), more.end());
-    all.push_back("run.output=" + path(name).string());
-    all.push_back(std::string("run.device=") + device);
-    return config::load_recipe(recipe, all).config;
-  }
-  run::TrainSummary train(const std::string& name, const char* device,
-                          const Overrides& more = {}) const {
-    const RunConfig made = config(name, device, more);
-    const Quiet quiet;
-    return run::train(made, config::emit_yaml(made, /*full=*/true));
-  }
-  std::vector<double> losses(const std::string& name) const {
-    std::vector<double> all;
-    std::ifstream file(path(name) / "metrics.jsonl");
-    for (std::string line; std::getline(file, line);) {
-      all.push_back(nlohmann::json::parse(line).at("loss").get<double>());
-    }
-    return all;
-  }
-  Checkpoint newest(const std::string& name) const {
-    return CheckpointStore(path(name), {}).load_newest().value().checkpoint;
-  }
-  // What eval and generate print.
-  std::string evaluate(const std::string& name, const char* device) const {
-    const Quiet quiet;
-    run::evaluate(config(name, device, {}), path(name).string());
-    return quiet.text();
-  }
-  std::string generate(const std::string& name, const char* device) const {
-    const Quiet quiet;
-    run::generate(config(name, device, {"generate.prompt=and the", "generate.tokens=12"}),
-                  path(name).string());
-    return quiet.text();
-  }
-  // Removes what the run wrote after a step.
-  void go_back(const std::string& name, int step) const {
-    fs::remove(path(name) / "summary.json");
-    REQUIRE(fs::exists(path(name) / "checkpoints" / ("step-0000000" + std::to_string(step))));
-    for (const auto& entry : fs::directory_iterator(path(name) / "checkpoints")) {
-      const std::string folder = entry.path().filename().string();
-      if (std::stoi(folder.substr(folder.find('-') + 1)) > step) {
-        fs::remove_all(entry.path());
-      }
-    }
-  }
-  fs::path path(const std::string& name) const { return folder_ / name; }
-
- private:
-  Case case_;
-  test::TempDir folder_;
-};
-
-void check_close(const std::vector<double>& a, const std::vector<double>& b, double bound) {
-  REQUIRE(a.size() == b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    INFO("record " << i << ": " << a[i] << " and " << b[i]);
-    CHECK(std::abs(a[i] - b[i]) <= bound * std::abs(b[i]));
-  }
-}
-
-// The largest difference of the saved weights, relative to the largest weight of each.
-double weight_difference(const Checkpoint& a, const Checkpoint& b) {
-  REQUIRE(a.model.size() == b.model.size());
-  double worst = 0;
-  for (std::size_t i = 0; i < a.model.size(); ++i) {
-    const at::Tensor &x = a.model[i].tensor, &y = b.model[i].tensor;
-    worst = std::max(worst, ((x - y).abs().max() / y.abs().max()).item<double>());
-  }
-  return worst;
-}
+using test::Case;
+using test::check_close;
+using test::Overrides;
+using test::Runs;
+using test::weight_difference;
 
 // Losses and weights of one recipe on both. What differs, differs by rounding: the product behind a
 // weight's only scale is rounded before it is scaled (not after), the loss has a logarithm of its
@@ -197,8 +72,8 @@ TEST_CASE("without attention and a product rounded twice the weights have the CP
 
 TEST_CASE("every small recipe runs on the device") {
   for (const char* folder : {"smoke", "bitnet", "classify"}) {
-    for (const fs::path& file : test::yaml_files(kSource / "recipes" / folder)) {
-      const std::string recipe = fs::relative(file, kSource).string();
+    for (const fs::path& file : test::yaml_files(test::source_folder() / "recipes" / folder)) {
+      const std::string recipe = fs::relative(file, test::source_folder()).string();
       const RunConfig config = config::load_recipe(file, {}).config;
       const bool bf16 = config.run.compute == ComputeDtype::kBf16;
       compare({recipe, {}, test::tiny_steps(config)}, bf16 ? 5e-3 : 2e-3, std::nullopt);

@@ -16,6 +16,7 @@ namespace {
 
 std::mutex launch_mutex;
 Launcher other_launcher = nullptr;
+Listener stream_listener = nullptr;
 
 uint64_t count(const dim3& d) { return static_cast<uint64_t>(d.x) * d.y * d.z; }
 
@@ -139,6 +140,12 @@ void run_blocks() {
 }  // namespace
 
 void use_launcher(Launcher launcher) { other_launcher = launcher; }
+
+void use_listener(Listener listener) { stream_listener = listener; }
+
+int submit(const void* stream, const Work& work) {
+  return stream_listener != nullptr ? stream_listener(stream, work) : work();
+}
 
 const char* last_message() { return launch.message.c_str(); }
 

@@ -3,6 +3,7 @@
 // see it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -94,6 +95,12 @@ struct Copy {
 bool cp_issue(const Copy& copy);  // true: the caller performs it now
 void cp_commit();
 bool cp_pop(int keep_groups, Copy* copy);  // the next copy that is due
+
+// A launch goes to its stream, which runs it at once; a listener in the stream's place may keep it.
+using Work = std::function<int()>;  // runs the grid; a cudaError_t
+using Listener = int (*)(const void* stream, const Work& work);
+void use_listener(Listener listener);
+int submit(const void* stream, const Work& work);
 
 using Body = void (*)(void* closure);
 int run_grid(dim3 grid, dim3 block, size_t smem, Body body, void* closure, const void* kernel,
