@@ -9,7 +9,7 @@ from gpu_carry import RECIPE, ROOT, Refused
 from gpu_report import EACH, FIRST, TAIL, TAIL_STEPS, BadInput, compare, curve_table, read_curve
 
 STEPS = 60
-CPU_SECONDS = 120
+RUN_SECONDS = 100  # of one run; it takes a few
 SKIPPED = 77
 # medium would mean TF32 products on CUDA. More threads than 8 do not pay at this size, and do not change a loss.
 COMMON = ["run.matmul_precision=highest", f"run.threads={min(8, len(os.sched_getaffinity(0)))}", "metrics.every=1", "metrics.layers_every=0",
@@ -88,9 +88,9 @@ def variants_of(place, say):
 def both_runs(place, variant, steps, clock, cpu_runs):
     if variant.both not in cpu_runs:
         overrides = ["run.device=cpu", *variant.both]
-        cpu_runs[variant.both] = train(place, f"{variant.name}-cpu", overrides, steps, min(CPU_SECONDS, clock.left()))
+        cpu_runs[variant.both] = train(place, f"{variant.name}-cpu", overrides, steps, min(RUN_SECONDS, clock.left()))
     overrides = ["run.device=cuda", *variant.both, *variant.cuda]
-    return cpu_runs[variant.both], train(place, f"{variant.name}-cuda", overrides, steps, clock.left())
+    return cpu_runs[variant.both], train(place, f"{variant.name}-cuda", overrides, steps, min(RUN_SECONDS, clock.left()))
 
 
 def training(place, steps, clock, say):
@@ -115,5 +115,5 @@ def training(place, steps, clock, say):
         failed = verdict.startswith("FAILED")
         status = 1 if failed or status == 1 else status
         say(f"training {variant.name}: {verdict}")
-        text += [f"### {variant.name} {' '.join(variant.both + variant.cuda)}\n", verdict + ".\n", table]
+        text += [f"### {' '.join((variant.name, *variant.both, *variant.cuda))}\n", verdict + ".\n", *([table] if table else [])]
     return status, "\n".join(text)
