@@ -114,9 +114,10 @@ def environment(folders):
     return dict(os.environ, LD_LIBRARY_PATH=":".join([*map(str, folders), *([before] if before else [])]))
 
 
-def output_of(command, **more):
+def output_of(command, env=None):
     try:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace", **more)
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace",
+                              env=dict(env or os.environ, LC_ALL="C"))
     except OSError as problem:
         raise Refused(f"{command[0]}: {problem.strerror}; packing needs readelf and strip (apt-get install binutils)") from None
     if done.returncode != 0:
