@@ -17,11 +17,11 @@ __device__ __forceinline__ int warp_id() { return static_cast<int>(threadIdx.x /
 __device__ __forceinline__ float quiet_nan() { return __uint_as_float(0x7fc00000u); }
 __device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= 3.402823466e38f; }
 
-// clip(rne(v), low, high) of a v that is no NaN.
-__device__ __forceinline__ float rounded_code(float v, float low, float high) {
-  v = fminf(fmaxf(v, low - 1.0f), high + 1.0f);
-  v = (v + kRound) - kRound;
-  return fminf(fmaxf(v, low), high);
+// clip(rne(v), low, high) for integers low and high: as rounding keeps order, the clip comes first,
+// and the integer stands in the low bits of v + 1.5 * 2^23. NaN gives low.
+__device__ __forceinline__ int rounded_code(float v, float low, float high) {
+  const float shifted = fminf(fmaxf(v, low), high) + kRound;
+  return static_cast<int>(__float_as_uint(shifted) - __float_as_uint(kRound));
 }
 
 __device__ __forceinline__ float lanes_sum(float v) {
