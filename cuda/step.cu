@@ -8,24 +8,6 @@ namespace setun::cuda {
 
 constexpr int kStepThreads = 256;
 
-// kWidth elements at once: 4, or 1 anywhere.
-template <int kWidth, class T>
-__device__ __forceinline__ void load_some(const T* from, float (&v)[kWidth]) {
-  if constexpr (kWidth == 4) {
-    load_four(from, v);
-  } else {
-    v[0] = to_float(*from);
-  }
-}
-template <int kWidth, class T>
-__device__ __forceinline__ void store_some(T* to, const float (&v)[kWidth]) {
-  if constexpr (kWidth == 4) {
-    store_four(to, v);
-  } else {
-    store(to, v[0]);
-  }
-}
-
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kStepThreads) rope_kernel(RopeParams p) {
   const int parts = p.half / kWidth;
