@@ -1,5 +1,7 @@
-// One block a row, three passes over it: maximum, sum, gradient. A warp adds every 8th block of
-// 4096 classes, so that the order of the sum does not depend on the number of warps.
+// One block a row, three passes over it: maximum, sum, gradient. The sum is made of halves,
+// e^x / 2, because a power of two changes no bit; a warp adds every 8th block of 4096 classes, so
+// that its order does not depend on the number of warps. The exponential is computed in two passes
+// rather than kept: a row of fp32 would fill an SM's shared memory.
 #include "cross_entropy.h"
 
 #include "exact_math.cuh"
@@ -11,16 +13,26 @@ namespace setun::cuda {
 constexpr int kClassWarps = 8, kClassThreads = 32 * kClassWarps;
 constexpr int kClassBlocks = kMaxClasses / kSumBlock;
 
-template <class T>
+// body(i) for the thread's pieces of kWidth classes.
+template <int kWidth, class F>
+__device__ __forceinline__ void for_classes(int columns, const F& body) {
+#pragma unroll 1
+  for (int i = static_cast<int>(threadIdx.x) * kWidth; i < columns; i += kClassThreads * kWidth) {
+    body(i);
+  }
+}
+
+// The largest logit that is a number; NaN comes back in the sum.
+template <int kWidth, class T>
 __device__ __forceinline__ float row_maximum(const T* z, int columns, float* parts) {
   float largest = -__uint_as_float(0x7f800000u);
-  bool finite = true;  // fmaxf would drop a NaN
-  for (int i = static_cast<int>(threadIdx.x); i < columns; i += kClassThreads) {
-    const float v = to_float(z[i]);
-    largest = fmaxf(largest, v);
-    finite = finite && v == v;
-  }
-  const bool all_finite = __syncthreads_count(finite ? 1 : 0) == kClassThreads;
+  for_classes<kWidth>(columns, [&](int i) {
+    float v[kWidth];
+    load_some(z + i, v);
+    for (const float x : v) {
+      largest = fmaxf(largest, x);
+    }
+  });
   largest = lanes_max(largest);
   if (lane_id() == 0) {
     parts[warp_id()] = largest;
@@ -31,16 +43,40 @@ __device__ __forceinline__ float row_maximum(const T* z, int columns, float* par
     largest = fmaxf(largest, parts[w]);
   }
   __syncthreads();
-  return all_finite ? largest : quiet_nan();
+  return largest;
 }
 
-template <class T>
-__device__ __forceinline__ float row_exp_sum(const T* z, int columns, float largest, float* parts) {
-  return sum_of_blocks<kClassWarps>(columns, parts,
-                                    [&](int i) { return exact_exp(to_float(z[i]) - largest); });
+template <int kWidth, class T>
+__device__ __forceinline__ void clear_row(T* z, int columns) {
+  const float zeros[kWidth] = {};
+  for_classes<kWidth>(columns, [&](int i) { store_some(z + i, zeros); });
 }
 
-template <class T>
+// z becomes (e^(z - largest) / sum - onehot(target)) * scale; half_sum is sum / 2.
+template <int kWidth, class T>
+__device__ __forceinline__ void store_gradient(T* z, int columns, float largest, float half_sum,
+                                               int target, float scale) {
+  const float inverse = 1.0f / half_sum;
+  for_classes<kWidth>(columns, [&](int i) {
+    float v[kWidth];
+    load_some(z + i, v);
+    for (float& x : v) {
+      x = half_exp(x - largest) * inverse;
+    }
+    if (i <= target && target < i + kWidth) {
+      for (int j = 0; j < kWidth; ++j) {
+        v[j] -= i + j == target ? 1.0f : 0.0f;
+      }
+    }
+    for (float& x : v) {
+      x *= scale;
+    }
+    store_some(z + i, v);
+  });
+}
+
+// kWidth: 16 bytes of T where rows are made of such pieces, else 1.
+template <class T, int kWidth>
 __global__ void __launch_bounds__(kClassThreads) cross_entropy_kernel(CrossEntropyParams p) {
   SETUN_SHARED(float, parts, [kClassBlocks]);
   const int64_t row = blockIdx.x;
@@ -48,34 +84,45 @@ __global__ void __launch_bounds__(kClassThreads) cross_entropy_kernel(CrossEntro
   const int64_t target = p.targets[row];
   const bool is_class = target >= 0 && target < p.columns;
   if (target == p.ignored || !is_class) {
-    for (int i = static_cast<int>(threadIdx.x); p.gradient && i < p.columns; i += kClassThreads) {
-      store(z + i, 0.0f);
+    if (p.gradient) {
+      clear_row<kWidth>(z, p.columns);
     }
     if (threadIdx.x == 0) {
       p.losses[row] = target == p.ignored ? 0.0f : quiet_nan();
     }
     return;
   }
-  const float largest = row_maximum(z, p.columns, parts);
-  const float sum = row_exp_sum(z, p.columns, largest, parts);
-  const float at_target = to_float(z[target]), inverse = 1.0f / sum;
+  const float largest = row_maximum<kWidth>(z, p.columns, parts);
+  const float half_sum = sum_of_blocks<kClassWarps, 8>(
+      p.columns, parts, [&](int i) { return half_exp(to_float(z[i]) - largest); });
+  const float at_target = to_float(z[target]), sum = 2.0f * half_sum;
   __syncthreads();  // all have read the target's logit
-  for (int i = static_cast<int>(threadIdx.x); p.gradient && i < p.columns; i += kClassThreads) {
-    const float share = exact_exp(to_float(z[i]) - largest) * inverse;
-    store(z + i, (share - (i == target ? 1.0f : 0.0f)) * p.grad_scale);
+  if (p.gradient) {
+    store_gradient<kWidth>(z, p.columns, largest, half_sum, static_cast<int>(target), p.grad_scale);
   }
   if (threadIdx.x == 0) {
-    p.losses[row] = exact_log(sum) + (largest - at_target);
+    p.losses[row] = sum == sum ? exact_log(sum) + (largest - at_target) : quiet_nan();
   }
 }
+
+namespace {
+
+template <class T>
+cudaError_t launch_rows(const CrossEntropyParams& p, cudaStream_t stream) {
+  constexpr int kWide = 16 / sizeof(T);
+  const dim3 grid(static_cast<unsigned>(p.rows)), block(kClassThreads);
+  return p.columns % kWide == 0 && aligned(p.logits, 16)
+             ? launch(cross_entropy_kernel<T, kWide>, grid, block, 0, stream, p)
+             : launch(cross_entropy_kernel<T, 1>, grid, block, 0, stream, p);
+}
+
+}  // namespace
 
 cudaError_t cross_entropy(const CrossEntropyParams& p, cudaStream_t stream) {
   if (p.rows < 1 || p.columns < 1 || p.columns > kMaxClasses) {
     return cudaErrorInvalidValue;
   }
-  const dim3 grid(static_cast<unsigned>(p.rows)), block(kClassThreads);
-  return p.is_bf16 ? launch(cross_entropy_kernel<bf16>, grid, block, 0, stream, p)
-                   : launch(cross_entropy_kernel<float>, grid, block, 0, stream, p);
+  return p.is_bf16 ? launch_rows<bf16>(p, stream) : launch_rows<float>(p, stream);
 }
 
 }  // namespace setun::cuda

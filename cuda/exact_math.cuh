@@ -7,24 +7,25 @@
 
 namespace setun::cuda {
 
-// e^x within 2 ulp: the operations of csrc/ops/cpu/exp_impl.h. 0 below -86.9.
-__device__ __forceinline__ float exact_exp(float x) {
-  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23
-  if (x != x) {
-    return x;
-  }
-  const float t = fminf(fmaxf(x, -87.0f), 89.0f);
+// e^x / 2 for x below 89, NaN for NaN; 0 below -86.9. Half, because 2^128 has no fp32.
+__device__ __forceinline__ float half_exp(float x) {
+  constexpr float kShift = 12582912.0f;     // 1.5 * 2^23, whose bits leave a shift by 23 at the top
+  const float t = x < -86.9f ? -87.0f : x;  // at -87, 2^(n-1) becomes the bits of 0
   const float shifted = t * 1.44269502f + kShift, n = shifted - kShift;
-  const float r = (t - n * 0.693359375f) - n * -2.12194442e-4f;
+  // The first product is exact, so that fusing it changes nothing.
+  const float r = __fmaf_rn(n, -0.693359375f, t) - n * -2.12194442e-4f;
   float q = 1.39262504e-3f;
   q = q * r + 8.36323295e-3f;
   q = q * r + 4.16665524e-2f;
   q = q * r + 1.66665763e-1f;
   q = q * r + 0.5f;
   const float y = (q * r * r + r) + 1.0f;
-  // 2^(n-1) twice over: 2^128 has no fp32, the product may have one.
-  const unsigned exponent = __float_as_uint(shifted) - __float_as_uint(kShift) + 126u;
-  return x < -86.9f ? 0.0f : y * __uint_as_float(exponent << 23) * 2.0f;
+  return y * __uint_as_float((__float_as_uint(shifted) << 23) + (126u << 23));  // y 2^(n-1)
+}
+
+// e^x within 2 ulp, the bits of csrc/ops/cpu/exp_impl.h.
+__device__ __forceinline__ float exact_exp(float x) {
+  return 2.0f * half_exp(x > 89.0f ? 89.0f : x);
 }
 
 // ln x for normal x > 0.

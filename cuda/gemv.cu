@@ -71,12 +71,12 @@ __global__ void __launch_bounds__(32 * kVectorWarps, 2) gemv_kernel(ProductParam
     float v = 0;
     for (int g = 0; g < groups; ++g) {
       const int acc_g = totals[g * p.m * kTileN + i] - p.sums[m * groups + g];
-      v += static_cast<float>(acc_g) * group_factor(p, m, n, g);
+      v += static_cast<float>(acc_g) * group_factor(p, m, weight_scale_at(p, n, g));
       if (p.accumulators != nullptr) {
         p.accumulators[static_cast<int64_t>(m) * p.n + n] = acc_g;
       }
     }
-    store_one(p, m, n, dequantized(p, m, n, v));
+    store_one(p, m, n, v * token_factor(p, m));
   }
 }
 

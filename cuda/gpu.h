@@ -40,6 +40,17 @@ __device__ __forceinline__ bf16 to_bf16(float x) {
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
+// Both as by to_bf16, `low` in the lower half.
+__device__ __forceinline__ uint32_t bf16_pair(float low, float high) {
+#if defined(SETUN_EMU)
+  return to_bf16(low).bits | static_cast<uint32_t>(to_bf16(high).bits) << 16;
+#else
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#endif
+}
+
 // Starts kernel(params): the same text under nvcc and on the emulator.
 template <class Params>
 inline cudaError_t launch(void (*kernel)(Params), dim3 grid, dim3 block, size_t smem,

@@ -17,11 +17,11 @@ __device__ __forceinline__ int warp_id() { return static_cast<int>(threadIdx.x /
 __device__ __forceinline__ float quiet_nan() { return __uint_as_float(0x7fc00000u); }
 __device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= 3.402823466e38f; }
 
-// clip(rne(v), low, high) of a v that is no NaN.
-__device__ __forceinline__ float rounded_code(float v, float low, float high) {
-  v = fminf(fmaxf(v, low - 1.0f), high + 1.0f);
-  v = (v + kRound) - kRound;
-  return fminf(fmaxf(v, low), high);
+// clip(rne(v), low, high) for integers low and high: as rounding keeps order, the clip comes first,
+// and the integer stands in the low bits of v + 1.5 * 2^23. NaN gives low.
+__device__ __forceinline__ int rounded_code(float v, float low, float high) {
+  const float shifted = fminf(fmaxf(v, low), high) + kRound;
+  return static_cast<int>(__float_as_uint(shifted) - __float_as_uint(kRound));
 }
 
 __device__ __forceinline__ float lanes_sum(float v) {
@@ -38,11 +38,27 @@ __device__ __forceinline__ float lanes_max(float v) {
   return v;
 }
 
-// Sum of term(i), i < n <= kSumBlock, by one warp; every lane gets it.
-template <class Term>
+// Sum of term(i), i < n <= kSumBlock, by one warp; every lane gets it. kAtOnce terms are under way
+// at once.
+template <int kAtOnce = 1, class Term>
 __device__ __forceinline__ float warp_sum(int n, const Term& term) {
   float sum = 0;
-  for (int i = lane_id(); i < n; i += 32) {
+  int i = lane_id();
+  if constexpr (kAtOnce > 1) {
+#pragma unroll 1
+    for (; i + 32 * (kAtOnce - 1) < n; i += 32 * kAtOnce) {
+      float v[kAtOnce];
+#pragma unroll
+      for (int j = 0; j < kAtOnce; ++j) {
+        v[j] = term(i + 32 * j);
+      }
+#pragma unroll
+      for (int j = 0; j < kAtOnce; ++j) {
+        sum += v[j];
+      }
+    }
+  }
+  for (; i < n; i += 32) {
     sum += term(i);
   }
   return lanes_sum(sum);
@@ -50,12 +66,13 @@ __device__ __forceinline__ float warp_sum(int n, const Term& term) {
 
 // Sum of term(i), i < n, by a block of kWarps warps: blocks of kSumBlock elements, a warp each,
 // added in order; every thread gets it. parts [blocks] is shared memory that nobody reads any more.
-template <int kWarps, class Term>
+template <int kWarps, int kAtOnce = 1, class Term>
 __device__ __forceinline__ float sum_of_blocks(int n, float* parts, const Term& term) {
   const int blocks = (n + kSumBlock - 1) / kSumBlock;
   for (int block = warp_id(); block < blocks; block += kWarps) {
     const int start = block * kSumBlock;
-    const float sum = warp_sum(min(kSumBlock, n - start), [&](int i) { return term(start + i); });
+    const float sum =
+        warp_sum<kAtOnce>(min(kSumBlock, n - start), [&](int i) { return term(start + i); });
     if (lane_id() == 0) {
       parts[block] = sum;
     }

@@ -2,6 +2,7 @@
 // reads it: with SETUN_EMU on the emulator, else with the CUDA runtime's C header.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #if defined(SETUN_EMU)
 #include "cuemu/host.h"
@@ -15,5 +16,10 @@ namespace setun::cuda {
 struct bf16 {
   uint16_t bits;
 };
+
+// Null is aligned to anything.
+inline bool aligned(const void* p, size_t bytes) {
+  return reinterpret_cast<uintptr_t>(p) % bytes == 0;
+}
 
 }  // namespace setun::cuda

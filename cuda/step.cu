@@ -8,24 +8,6 @@ namespace setun::cuda {
 
 constexpr int kStepThreads = 256;
 
-// kWidth elements at once: 4, or 1 anywhere.
-template <int kWidth, class T>
-__device__ __forceinline__ void load_some(const T* from, float (&v)[kWidth]) {
-  if constexpr (kWidth == 4) {
-    load_four(from, v);
-  } else {
-    v[0] = to_float(*from);
-  }
-}
-template <int kWidth, class T>
-__device__ __forceinline__ void store_some(T* to, const float (&v)[kWidth]) {
-  if constexpr (kWidth == 4) {
-    store_four(to, v);
-  } else {
-    store(to, v[0]);
-  }
-}
-
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kStepThreads) rope_kernel(RopeParams p) {
   const int parts = p.half / kWidth;
@@ -111,8 +93,6 @@ __global__ void __launch_bounds__(kStepThreads) gated_backward_kernel(GatedParam
 
 namespace {
 
-bool aligned(const void* p, int64_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
-
 unsigned step_grid(int64_t threads) {
   return static_cast<unsigned>((threads + kStepThreads - 1) / kStepThreads);
 }
@@ -120,7 +100,7 @@ unsigned step_grid(int64_t threads) {
 }  // namespace
 
 cudaError_t rope(const RopeParams& p, cudaStream_t stream) {
-  const int64_t bytes = 4 * (p.is_bf16 ? 2 : 4);
+  const size_t bytes = 4 * (p.is_bf16 ? 2 : 4);
   const auto fours = [](int64_t a, int64_t b, int64_t c) { return (a | b | c) % 4 == 0; };
   const bool four = p.half % 4 == 0 && fours(p.x_batch, p.x_head, p.x_time) &&
                     fours(p.y_batch, p.y_head, p.y_time) && aligned(p.x, bytes) &&
@@ -150,7 +130,7 @@ cudaError_t run_gated(const GatedParams& p, Kernel wide_bf16, Kernel wide, Kerne
   bool four = p.count % 4 == 0;
   for (const void* array : {p.gate, p.up, p.dy, static_cast<const void*>(p.y),
                             static_cast<const void*>(p.d_gate), static_cast<const void*>(p.d_up)}) {
-    four = four && aligned(array, 4 * (p.is_bf16 ? 2 : 4));  // null is aligned
+    four = four && aligned(array, 4 * (p.is_bf16 ? 2 : 4));
   }
   const dim3 grid(step_grid(four ? p.count / 4 : p.count));
   const Kernel kernel = four ? (p.is_bf16 ? wide_bf16 : wide) : (p.is_bf16 ? one_bf16 : one);

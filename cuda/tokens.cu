@@ -3,8 +3,7 @@
 #include "tokens.h"
 
 #include "draws.cuh"
-#include "token_row.cuh"
-#include "vectors.cuh"
+#include "token_select.cuh"
 
 namespace setun::cuda {
 
@@ -15,7 +14,7 @@ struct Grid {
 
 __device__ __forceinline__ Grid absmean_grid(const TokenParams& p, const Row& row, float largest,
                                              float high) {
-  const float sum = row_sum(row, true, [&](int i) { return fabsf(row[i]); });
+  const float sum = row_sum(row, true, [](float x) { return fabsf(x); });
   const float b = p.multiplier * (sum / static_cast<float>(row.columns)), root = sqrtf(high);
   const bool finite = largest == largest;
   return {root / (b + p.eps), finite ? b / root : quiet_nan(), 0, -high - 1, high, 1};
@@ -25,9 +24,11 @@ __device__ __forceinline__ Grid offset_grid(const TokenParams& p, const Row& row
   const float high = static_cast<float>((1 << p.bits) - 1);
   const float inf = __uint_as_float(0x7f800000u);
   float least = inf, most = -inf;
-  for_columns(row, [&](int i) {
-    least = fminf(least, row[i]);
-    most = fmaxf(most, row[i]);
+  for_quads(row, [&](int first, const float*) {
+    for (int i = first; i < min(first + 4, row.columns); ++i) {
+      least = fminf(least, row[i]);
+      most = fmaxf(most, row[i]);
+    }
   });
   const float lowest =
       across_warps(row, -lanes_max(-least), [](float a, float b) { return fminf(a, b); });
@@ -43,12 +44,12 @@ __device__ __forceinline__ Grid offset_grid(const TokenParams& p, const Row& row
           1};
 }
 
-__device__ __forceinline__ Grid grid_of(const TokenParams& p, const Row& row) {
-  if (p.rule == TokenRule::kNone || p.rule == TokenRule::kRoundE2m1) {
-    return {};
-  }
-  const float largest = largest_magnitude(row);
-  const float high = static_cast<float>((1 << (p.bits - 1)) - 1);
+// `key` is the largest of the thread's quads.
+__device__ __forceinline__ Grid grid_of(const TokenParams& p, const Row& row, unsigned key) {
+  offer_key(row, kGridLargest, key);
+  __syncthreads();  // also: the row is visible to all
+  const float largest = largest_offered(row, kGridLargest);
+  const float high = static_cast<float>((1 << p.bits) / 2 - 1);
   const bool finite = largest == largest;
   switch (p.rule) {
     case TokenRule::kAbsmax:
@@ -94,10 +95,13 @@ __device__ __forceinline__ void encode_four(const TokenParams& p, const Grid& gr
   if (grid.scale != grid.scale) {
     return;  // NaN: codes stay 0
   }
+  if (p.rule == TokenRule::kAbsmax || p.rule == TokenRule::kAbsmean) {
+    for (int b = 0; b < 4; ++b) {
+      code[b] = rounded_code(x[b] * grid.multiplier, grid.low, grid.high);
+    }
+    return;
+  }
   switch (p.rule) {
-    case TokenRule::kNone:
-    case TokenRule::kRoundE2m1:
-      return;
     case TokenRule::kAbsmaxStochastic:
       for (int b = 0; b < 4; ++b) {
         code[b] = stochastic_code(grid, x[b], uniform_draw(p.draw_key, index + b));
@@ -111,15 +115,11 @@ __device__ __forceinline__ void encode_four(const TokenParams& p, const Grid& gr
     case TokenRule::kStep:
     case TokenRule::kOffset:
       for (int b = 0; b < 4; ++b) {
-        const float v = (x[b] - grid.minimum) / grid.scale;
-        code[b] = static_cast<int>(rounded_code(v, grid.low, grid.high));
+        code[b] = rounded_code((x[b] - grid.minimum) / grid.scale, grid.low, grid.high);
       }
       return;
-    case TokenRule::kAbsmax:
-    case TokenRule::kAbsmean:
-      for (int b = 0; b < 4; ++b) {
-        code[b] = static_cast<int>(rounded_code(x[b] * grid.multiplier, grid.low, grid.high));
-      }
+    default:
+      return;
   }
 }
 
@@ -133,16 +133,16 @@ __device__ __forceinline__ float value_of(const TokenParams& p, const Grid& grid
 
 // Four columns of a lane, at column `first`.
 struct Quad {
+  float x[4];
   int code[4];
   unsigned kept;  // a bit each
 };
+constexpr unsigned kWhole = 15;
 
 __device__ __forceinline__ void store_mask(const TokenParams& p, int64_t r, int first,
                                            const Quad& quad) {
-  if (p.mask != nullptr) {
-    for (int b = 0; b < 4 && first + b < p.columns; ++b) {
-      p.mask[r * p.columns + first + b] = static_cast<uint8_t>((quad.kept >> b) & 1);
-    }
+  for (int b = 0; p.mask != nullptr && b < 4 && first + b < p.columns; ++b) {
+    p.mask[r * p.columns + first + b] = static_cast<uint8_t>((quad.kept >> b) & 1);
   }
   if (p.mask_bits == nullptr) {
     return;
@@ -159,15 +159,16 @@ __device__ __forceinline__ void store_mask(const TokenParams& p, int64_t r, int 
 
 __device__ __forceinline__ void store_codes(const TokenParams& p, int64_t r, int first,
                                             const Quad& quad) {
-  if (p.codes == nullptr) {
+  const int stride = static_cast<int>(p.code_stride);
+  if (p.codes == nullptr || first >= stride) {
     return;
   }
   int8_t* to = p.codes + r * p.code_stride + first;
-  if (p.code_stride % 4 == 0 && first + 4 <= p.code_stride) {
+  if (stride % 4 == 0) {
     store_four(to, quad.code);
     return;
   }
-  for (int b = 0; b < 4 && first + b < p.code_stride; ++b) {
+  for (int b = 0; b < 4 && first + b < stride; ++b) {
     to[b] = static_cast<int8_t>(quad.code[b]);
   }
 }
@@ -191,117 +192,159 @@ __device__ __forceinline__ void store_int4(const TokenParams& p, int64_t r, int 
 }
 
 template <class T>
-__device__ __forceinline__ void store_fake(const TokenParams& p, const Row& row, int64_t r,
-                                           int first, const Quad& quad, const Grid& grid) {
-  if (p.fake == nullptr) {
+__device__ __forceinline__ void store_fake(const TokenParams& p, int64_t r, int first, bool fours,
+                                           const Quad& quad, const Grid& grid) {
+  if (p.fake == nullptr || first >= p.columns) {
     return;
   }
   float v[4] = {};
-  for (int b = 0; b < 4 && first + b < p.columns; ++b) {
-    v[b] = p.rule == TokenRule::kRoundE2m1 ? e2m1(row[first + b]) : value_of(p, grid, quad.code[b]);
+  for (int b = 0; b < 4; ++b) {
+    v[b] = p.rule == TokenRule::kRoundE2m1 ? e2m1(quad.x[b]) : value_of(p, grid, quad.code[b]);
   }
-  T* to = static_cast<T*>(p.fake) + r * p.columns + first;
-  if (p.columns % 4 == 0 && first < p.columns) {
-    store_four(to, v);
-    return;
-  }
-  for (int b = 0; b < 4 && first + b < p.columns; ++b) {
-    store(to + b, v[b]);
-  }
+  store_columns(static_cast<T*>(p.fake) + r * p.columns, first, p.columns, fours, v);
 }
 
-// Adds a lane's codes to the shared sums; 16 lanes share 64 columns, which are in one group.
+// Adds a lane's codes to `total`, of its row, or to the shared sums of groups: 16 lanes share 64
+// columns, which are in one group.
 __device__ __forceinline__ void add_sums(const TokenParams& p, int first, const Quad& quad,
-                                         int* sums) {
-  if (p.sums == nullptr) {
+                                         int* sums, int& total) {
+  int sum = (quad.code[0] + quad.code[1]) + (quad.code[2] + quad.code[3]);
+  if (p.sum_group == 0) {
+    total += sum;
     return;
   }
-  int sum = quad.code[0] + quad.code[1] + quad.code[2] + quad.code[3];
   for (int o = 1; o < 16; o *= 2) {
     sum += __shfl_xor_sync(kAllLanes, sum, o);
   }
   if (lane_id() % 16 == 0 && first < p.columns) {
-    atomicAdd(&sums[p.sum_group == 0 ? 0 : first / p.sum_group], sum);
+    atomicAdd(&sums[first / p.sum_group], sum);
   }
 }
 
 __device__ __forceinline__ Quad encode_quad(const TokenParams& p, const Row& row, int64_t r,
-                                            int first, const Grid& grid,
+                                            int first, const float* x, const Grid& grid,
                                             const Selection& selection) {
   Quad quad{};
-  float x[4] = {};
-  for (int b = 0; b < 4; ++b) {
-    const int i = first + b;
-    if (i < p.columns) {
-      x[b] = row[i];
-      quad.kept |= kept(row, selection, i) ? 1u << b : 0u;
+  if (first >= p.columns) {
+    return quad;
+  }
+  load_four(x, quad.x);
+  quad.kept = row.fours || first + 4 <= p.columns ? kWhole : (1u << (p.columns - first)) - 1;
+  for (int b = 0; selection.keep > 0 && b < 4; ++b) {
+    if (first + b < p.columns && !kept(row, selection, first + b, quad.x[b])) {
+      quad.kept &= ~(1u << b);
     }
   }
-  encode_four(p, grid, x, r * p.columns + first, quad.code);
-  for (int b = 0; b < 4; ++b) {
+  encode_four(p, grid, quad.x, r * p.columns + first, quad.code);
+  for (int b = 0; quad.kept != kWhole && b < 4; ++b) {
     quad.code[b] = ((quad.kept >> b) & 1) != 0 ? quad.code[b] : 0;
   }
   return quad;
 }
 
+// Codes of all columns and what is made of them; the last tile is padded.
 template <class T>
-__device__ __forceinline__ void load_row(const TokenParams& p, const Row& row, int64_t r) {
-  const T* x = static_cast<const T*>(p.x) + r * p.columns;
-  for_columns(row, [&](int i) {
-    const float v = to_float(x[i]);
-    row[i] = p.column_scale != nullptr ? v * p.column_scale[i] : v;
-  });
-  __syncthreads();
+__device__ __forceinline__ void encode_row(const TokenParams& p, const Row& row, int64_t r,
+                                           const Grid& grid, const Selection& selection,
+                                           int* sums) {
+  const int end = static_cast<int>(divide_up(p.columns, kTileK) * kTileK);
+  const bool more =
+      p.mask != nullptr || p.mask_bits != nullptr || p.int4 != nullptr || p.fake != nullptr;
+  int total = 0, first = 4 * static_cast<int>(threadIdx.x);
+  const float* x = row.quad(first);
+#pragma unroll 1
+  for (int chunk = warp_id() * 128; chunk < end; chunk += 4 * kRowThreads) {
+    const Quad quad = encode_quad(p, row, r, first, x, grid, selection);
+    store_codes(p, r, first, quad);
+    if (more) {
+      store_mask(p, r, first, quad);
+      store_int4(p, r, first, quad);
+      store_fake<T>(p, r, first, row.fours, quad, grid);
+    }
+    if (p.sums != nullptr) {
+      add_sums(p, first, quad, sums, total);
+    }
+    first += 4 * kRowThreads;
+    x += 4 * kRowThreads;
+  }
+  total = __reduce_add_sync(kAllLanes, total);
+  if (lane_id() == 0 && total != 0) {
+    atomicAdd(&sums[0], total);
+  }
 }
 
-__device__ __forceinline__ void normalize(const TokenParams& p, const Row& row, int64_t r) {
+// The row, times column_scale; returns the largest key of the thread's quads.
+template <class T>
+__device__ __forceinline__ unsigned load_row(const TokenParams& p, const Row& row, int64_t r) {
+  const T* x = static_cast<const T*>(p.x) + r * p.columns;
+  unsigned key = 0;
+  for_quads(row, [&](int first, float* quad) {
+    float v[4], scale[4];
+    load_columns(x, first, p.columns, row.fours, v);
+    if (p.column_scale != nullptr) {
+      load_columns(p.column_scale, first, p.columns, row.fours, scale);
+      for (int b = 0; b < 4; ++b) {
+        v[b] *= scale[b];
+      }
+    }
+    store_four(quad, v);
+    key = max(key, largest_key(v));
+  });
+  return key;
+}
+
+__device__ __forceinline__ unsigned normalize(const TokenParams& p, const Row& row, int64_t r,
+                                              unsigned key) {
   if (p.centre) {
-    subtract_mean(row);
+    key = subtract_mean(row);
   }
   if (p.norm) {
-    const float factor = rms_factor(row, p.norm_eps);
-    scale_row(row, factor, p.gain);
+    const float factor = rms_factor(row, key, p.norm_eps);
+    key = scale_row(row, factor, p.gain);
     if (p.factor != nullptr && threadIdx.x == 0) {
       p.factor[r] = factor;
     }
   }
+  return key;
 }
 
-template <class T>
+__device__ __forceinline__ void store_dense(const TokenParams& p, const Row& row, int64_t r) {
+  for_quads(row, [&](int first, const float* quad) {
+    float v[4];
+    load_four(quad, v);
+    store_columns(p.dense + r * p.columns, first, p.columns, row.fours, v);
+  });
+}
+
+// kWidth: 4 where all rows are whole quads that are aligned in global memory, else 1.
+template <class T, int kWidth>
 __global__ void __launch_bounds__(kRowThreads) token_kernel(TokenParams p) {
   SETUN_DYN_SHARED(float, data);
   SETUN_SHARED(float, parts, [kRowParts]);
-  SETUN_SHARED(int, counters, [64]);
+  SETUN_SHARED(unsigned, counters, [kCounters]);
+  SETUN_SHARED(unsigned, histogram, [kDigits * kCopies]);
   SETUN_SHARED(int, sums, [kMaxTokenSums]);
   const int64_t r = blockIdx.x;
-  const Row row{data, p.columns, parts, counters};
+  const Row row{data, p.columns, kWidth == 4, parts, counters};
   const int groups = p.sum_group == 0 ? 1 : (p.columns + p.sum_group - 1) / p.sum_group;
-  if (threadIdx.x < 64) {
+  if (threadIdx.x < kCounters) {
     counters[threadIdx.x] = 0;
   }
   for (int g = static_cast<int>(threadIdx.x); g < groups; g += kRowThreads) {
     sums[g] = 0;
   }
-  load_row<T>(p, row, r);
-  normalize(p, row, r);
+  unsigned key = load_row<T>(p, row, r);
+  __syncthreads();  // all is cleared
+  key = normalize(p, row, r, key);
   if (p.hadamard_block > 1) {
-    hadamard(row, p.hadamard_block);
+    key = hadamard(row, p.hadamard_block);
   }
   if (p.dense != nullptr) {
-    for_columns(row, [&](int i) { p.dense[r * p.columns + i] = row[i]; });
+    store_dense(p, row, r);
   }
-  const Selection selection = select_largest(row, p.keep, p.every);
-  const Grid grid = grid_of(p, row);
-  const int end = static_cast<int>(divide_up(p.columns, kTileK) * kTileK);
-  for (int chunk = warp_id() * 128; chunk < end; chunk += kRowWarps * 128) {
-    const int first = chunk + lane_id() * 4;
-    const Quad quad = encode_quad(p, row, r, first, grid, selection);
-    store_mask(p, r, first, quad);
-    store_codes(p, r, first, quad);
-    store_int4(p, r, first, quad);
-    store_fake<T>(p, row, r, first, quad, grid);
-    add_sums(p, first, quad, sums);
-  }
+  const Selection selection = select_largest(row, p.keep, p.every, histogram);
+  const Grid grid = grid_of(p, row, key);
+  encode_row<T>(p, row, r, grid, selection, sums);
   __syncthreads();
   for (int g = static_cast<int>(threadIdx.x); p.sums != nullptr && g < groups; g += kRowThreads) {
     p.sums[r * groups + g] = sums[g];
@@ -338,16 +381,28 @@ bool valid(const TokenParams& p) {
          strides && p.sum_group % kTileK == 0 && quantized == (p.bits >= 2 && p.bits <= 8);
 }
 
+// Whether rows are made of whole quads, aligned wherever they are read and written.
+template <class T>
+bool in_fours(const TokenParams& p) {
+  return p.columns % 4 == 0 && aligned(p.x, 4 * sizeof(T)) && aligned(p.fake, 4 * sizeof(T)) &&
+         aligned(p.gain, 16) && aligned(p.column_scale, 16) && aligned(p.dense, 16);
+}
+
+template <class T>
+cudaError_t launch_tokens(const TokenParams& p, cudaStream_t stream) {
+  const size_t smem = static_cast<size_t>(divide_up(p.columns, 32)) * 32 * sizeof(float);
+  const dim3 grid(static_cast<unsigned>(p.rows)), block(kRowThreads);
+  return in_fours<T>(p) ? launch(token_kernel<T, 4>, grid, block, smem, stream, p)
+                        : launch(token_kernel<T, 1>, grid, block, smem, stream, p);
+}
+
 }  // namespace
 
 cudaError_t transform_tokens(const TokenParams& p, cudaStream_t stream) {
   if (!valid(p)) {
     return cudaErrorInvalidValue;
   }
-  const size_t smem = static_cast<size_t>(divide_up(p.columns, 32)) * 32 * sizeof(float);
-  const dim3 grid(static_cast<unsigned>(p.rows));
-  return p.is_bf16 ? launch(token_kernel<bf16>, grid, dim3(kRowThreads), smem, stream, p)
-                   : launch(token_kernel<float>, grid, dim3(kRowThreads), smem, stream, p);
+  return p.is_bf16 ? launch_tokens<bf16>(p, stream) : launch_tokens<float>(p, stream);
 }
 
 cudaError_t apply_mask(const MaskedParams& p, cudaStream_t stream) {

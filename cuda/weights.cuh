@@ -26,7 +26,7 @@ __device__ __forceinline__ int weight_code(const TernaryParams& p, float w, floa
                                            float centre, float draw) {
   switch (p.rule) {
     case WeightRule::kAbsmean:
-      return static_cast<int>(rounded_code(w * inverse, -1.0f, 1.0f));
+      return rounded_code(w * inverse, -1.0f, 1.0f);
     case WeightRule::kAbsmeanStochastic:
       return fabsf(w) * inverse >= draw ? (w > 0) - (w < 0) : 0;
     case WeightRule::kBinary:

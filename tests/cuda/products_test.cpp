@@ -240,6 +240,29 @@ SETUN_CUDA_TEST(product_matrix_int4) { check_matrix(Kernel::kMatrixInt4); }
 
 SETUN_CUDA_TEST(product_matrix_int4_native) { check_matrix(Kernel::kMatrixInt4Native); }
 
+// Warps whose columns all exist store whole sectors; the last of them here does not.
+SETUN_CUDA_TEST(product_matrix_whole_sectors) {
+  for (const Kernel kernel : {Kernel::kMatrix, Kernel::kMatrixInt4}) {
+    check({.kernel = kernel, .m = 20, .n = 64, .k = 64, .scale = Scale::kRow, .residual = true});
+    check({.kernel = kernel,
+           .m = 70,
+           .n = 64,
+           .k = 320,
+           .scale = Scale::kGroup,
+           .group = 128,
+           .residual = true});
+    check({.kernel = kernel,
+           .m = 18,
+           .n = 36,
+           .k = 128,
+           .scale = Scale::kGroup,
+           .group = 64,
+           .out_bf16 = true,
+           .divides = false,
+           .out_stride = 44});
+  }
+}
+
 SETUN_CUDA_LARGE_TEST(product_layer) {
   check({.kernel = Kernel::kVector, .m = 1, .n = 640, .k = 2560});
   check({.kernel = Kernel::kMatrix, .m = 130, .n = 384, .k = 2560, .scale = Scale::kRow});

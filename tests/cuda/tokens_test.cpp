@@ -26,6 +26,7 @@ struct Setup {
   int bits = 0;
   int64_t code_stride = 0;  // 0: columns
   int sum_group = 0;
+  int shift = 0;  // elements between an aligned address and the first row
 };
 
 constexpr float kEps = 1e-5f, kNormEps = 1e-6f, kMultiplier = 2.5f;
@@ -135,7 +136,10 @@ template <class T>
 Results run(const std::vector<T>& x, const Setup& s, const Floats& gain) {
   const auto rows = static_cast<size_t>(s.rows), count = x.size();
   const bool is_bf16 = sizeof(T) == 2;
-  const Device<T> in(x), fake(count);
+  const auto shift = static_cast<size_t>(s.shift);
+  std::vector<T> shifted(shift);
+  shifted.insert(shifted.end(), x.begin(), x.end());
+  const Device<T> in(shifted), fake(count);
   const Device<float> device_gain(gain), dense(count), factor(Floats(rows, 0)), scale(rows),
       minimum(rows);
   const Device<uint8_t> mask(count);
@@ -144,7 +148,7 @@ Results run(const std::vector<T>& x, const Setup& s, const Floats& gain) {
   const Device<int8_t> codes(rows * static_cast<size_t>(stride_of(s)));
   const Device<int32_t> sums(rows * groups_of(s));
   TokenParams p{};
-  p.x = in.data();
+  p.x = in.data() + shift;
   p.is_bf16 = is_bf16;
   p.rows = s.rows;
   p.columns = s.columns;
@@ -308,6 +312,14 @@ SETUN_CUDA_TEST(tokens_hadamard) {
   check_bf16({.rows = 1, .columns = 192, .hadamard = 64});
 }
 
+// One block of each size, so that every number of rounds at every bit is run.
+SETUN_CUDA_TEST(tokens_hadamard_rounds) {
+  check({.rows = 1, .columns = 6, .hadamard = 2});
+  for (int block = 4; block <= 16384; block *= 2) {
+    check({.rows = 1, .columns = block, .hadamard = block});
+  }
+}
+
 SETUN_CUDA_TEST(tokens_norm_hadamard_quantize) {
   check({.rows = 1,
          .columns = 1024,
@@ -346,6 +358,36 @@ SETUN_CUDA_TEST(tokens_ties) {
   }
   check_against(x, x, s);
   check_against(Floats(256, 1.0f), Floats(256, 1.0f), s);
+}
+
+// Magnitudes that differ in their last bits, and many equal ones: every digit of the selection, and
+// both of the index.
+SETUN_CUDA_TEST(tokens_top_k_digits) {
+  Random random(17);
+  for (const int columns : {1030, 256}) {
+    Floats near(static_cast<size_t>(columns)), equal(near.size());
+    for (size_t i = 0; i < near.size(); ++i) {
+      near[i] = 1.0f + static_cast<float>(random.integer(0, 999)) * 0x1p-23f;
+      equal[i] = static_cast<float>(random.integer(-2, 1));
+    }
+    for (const int keep : {1, 100, columns / 2, columns - 1}) {
+      Setup s{.rows = 1, .columns = columns, .keep = keep, .every = columns};
+      s.rule = TokenRule::kAbsmax;
+      s.bits = 8;
+      check_against(near, near, s);
+      check_against(equal, equal, s);
+    }
+  }
+}
+
+// Rows of whole quads that start between two of them.
+SETUN_CUDA_TEST(tokens_not_aligned) {
+  Setup s{.rows = 2, .columns = 128, .norm = true, .gain = true, .rule = TokenRule::kAbsmax};
+  s.bits = 8;
+  s.shift = 1;
+  check(s);
+  s.shift = 2;
+  check_bf16(s);
 }
 
 SETUN_CUDA_TEST(tokens_n_of_m) {

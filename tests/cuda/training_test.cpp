@@ -253,16 +253,38 @@ SETUN_CUDA_TEST(training_cross_entropy) {
   run_cross_entropy(257, true, 42);
 }
 
-// The gradient has the CPU kernel's bits.
-SETUN_CUDA_TEST(training_cross_entropy_as_on_cpu) {
-  Floats z = values(4500, 44);
+// Pieces of 16 bytes, over more than one block of the sum.
+SETUN_CUDA_TEST(training_cross_entropy_pieces) {
+  run_cross_entropy(4104, true, 46);
+  run_cross_entropy(4100, false, 47);
+}
+
+namespace {
+
+void check_as_on_cpu(Floats z) {
+  const auto columns = static_cast<int>(z.size());
   const Device<float> logits(z), losses(1);
   const Device<int64_t> targets(std::vector<int64_t>{17});
   CHECK_RUNS(cross_entropy(
-      {logits.data(), false, 1, 4500, targets.data(), -100, 1.0f, losses.data(), true}, nullptr));
+      {logits.data(), false, 1, columns, targets.data(), -100, 1.0f, losses.data(), true},
+      nullptr));
   ops::cpu::step_kernels_scalar().cross_entropy_gradient({z.data(), ops::cpu::Element::kFp32}, 17,
-                                                         4500);
+                                                         columns);
   CHECK_THAT(all_same(logits.read(), z));
+}
+
+}  // namespace
+
+// The gradient has the CPU kernel's bits.
+SETUN_CUDA_TEST(training_cross_entropy_as_on_cpu) { check_as_on_cpu(values(4500, 44)); }
+
+// Also where e^x is a denormal's half, and where it ends.
+SETUN_CUDA_TEST(training_cross_entropy_small_shares) {
+  Floats z(1001, 0.0f);
+  for (size_t i = 1; i < z.size(); ++i) {
+    z[i] = -86.0f - static_cast<float>(i) * 0x1p-9f;
+  }
+  check_as_on_cpu(z);
 }
 
 SETUN_CUDA_LARGE_TEST(training_cross_entropy_vocabulary) { run_cross_entropy(50000, false, 43); }
