@@ -102,6 +102,31 @@ __global__ void __launch_bounds__(32) squares_total_kernel(SquaresParams p) {
 
 namespace {
 
+// The four nibbles of two bytes, one a byte.
+__device__ __forceinline__ uint32_t spread_nibbles(uint32_t x) {
+  return (x & 0xfu) | (x & 0xf0u) << 4 | (x & 0xf00u) << 8 | (x & 0xf000u) << 12;
+}
+
+// A thread makes a word: columns k to k + 3 in the low nibbles of its bytes, k + 32 to k + 35 in
+// the high ones.
+__global__ void __launch_bounds__(kElementThreads) int4_words_kernel(Int4WordsParams p) {
+  const int64_t tiles = tiles_k(p.columns), index = global_thread();
+  const int64_t row = index / (tiles * kInt4TileWords), place = index % kInt4TileWords;
+  if (row >= p.rows) {
+    return;
+  }
+  const int64_t bytes = divide_up(p.columns, 2);
+  const int64_t k = index / kInt4TileWords % tiles * kTileK + place % 2 * 16 + place / 2 * 4;
+  uint32_t word = 0;
+  for (int half = 0; half < 2; ++half) {
+    const int64_t at = (k + 32 * half) / 2;
+    const uint32_t low = at < bytes ? p.packed[row * bytes + at] : 0;
+    const uint32_t high = at + 1 < bytes ? p.packed[row * bytes + at + 1] : 0;
+    word |= spread_nibbles(low | high << 8) << (4 * half);
+  }
+  p.words[index] = word;
+}
+
 dim3 element_grid(int64_t threads) {
   return dim3(static_cast<unsigned>(divide_up(threads, kElementThreads)));
 }
@@ -121,6 +146,12 @@ cudaError_t pack_int4(const Int4Params& p, cudaStream_t stream) {
 
 cudaError_t unpack_int4(const Int4Params& p, cudaStream_t stream) {
   return launch(unpack_int4_kernel, element_grid(p.rows * divide_up(p.columns, 2)),
+                dim3(kElementThreads), 0, stream, p);
+}
+
+cudaError_t int4_words(const Int4WordsParams& p, cudaStream_t stream) {
+  return launch(int4_words_kernel,
+                element_grid(setun::cuda::int4_words(p.rows, tiles_k(p.columns))),
                 dim3(kElementThreads), 0, stream, p);
 }
 

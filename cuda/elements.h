@@ -25,6 +25,14 @@ struct Int4Params {
 cudaError_t pack_int4(const Int4Params& p, cudaStream_t stream);
 cudaError_t unpack_int4(const Int4Params& p, cudaStream_t stream);
 
+// The same pairs in the order of layouts.h, padded to whole tiles with zeros: what a product reads.
+struct Int4WordsParams {
+  const uint8_t* packed;  // [rows, (columns + 1) / 2]
+  int64_t rows, columns;
+  uint32_t* words;  // [int4_words(rows, tiles_k(columns))]
+};
+cudaError_t int4_words(const Int4WordsParams& p, cudaStream_t stream);
+
 // Draw i of the key: uniform in [0, 1); or, with kept > 0, 0 where the draw's upper 53 bits are
 // below `dropped`, else `kept`: a dropout mask, dropped = ceil(probability 2^53).
 struct DrawParams {

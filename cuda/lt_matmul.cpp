@@ -62,15 +62,6 @@ const char* describe(const LtParams& p, Descriptions& d) {
 
 }  // namespace
 
-Route choose_route(int m, int n, int k, bool grouped) {
-  constexpr int kVectorRows = 16, kLibraryRows = 1024;
-  if (m <= kVectorRows) {
-    return Route::kVector;
-  }
-  const bool library = !grouped && m >= kLibraryRows && n % 16 == 0 && k % 16 == 0;
-  return library ? Route::kLibrary : Route::kMatrix;
-}
-
 const char* lt_matmul(void* handle, const LtParams& p, cudaStream_t stream) {
   if (p.m < 1 || p.n % 16 != 0 || p.k % 16 != 0) {
     return "lt_matmul: n and k must be multiples of 16";

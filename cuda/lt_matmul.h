@@ -16,7 +16,14 @@ enum class Route { kVector, kMatrix, kLibrary };
 // The library pays once the weight's unpacking (n k bytes written and read) is small beside the
 // product, and only for shapes it takes: m > 16, n and k multiples of 16. The bounds are a table to
 // be set from measurements on a GPU; until then the library starts at 1024 rows.
-Route choose_route(int m, int n, int k, bool grouped);
+inline Route choose_route(int m, int n, int k, bool grouped) {
+  constexpr int kVectorRows = 16, kLibraryRows = 1024;
+  if (m <= kVectorRows) {
+    return Route::kVector;
+  }
+  const bool library = !grouped && m >= kLibraryRows && n % 16 == 0 && k % 16 == 0;
+  return library ? Route::kLibrary : Route::kMatrix;
+}
 
 struct LtParams {
   int m, n, k;

@@ -38,4 +38,8 @@ cudaError_t ternary_vector_product(const ProductParams& p, cudaStream_t stream);
 // native_int4, which is one instruction on sm_80 to sm_89 and about 190 on later architectures.
 cudaError_t ternary_matrix_product(const ProductParams& p, bool native_int4, cudaStream_t stream);
 
+// The values of sums that another library has left in p.accumulators (sum a w, not a (w + 1)), with
+// one group; reads neither codes nor words nor p.sums.
+cudaError_t dequantize_product(const ProductParams& p, cudaStream_t stream);
+
 }  // namespace setun::cuda

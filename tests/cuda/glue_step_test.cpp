@@ -3,9 +3,12 @@
 #include <limits>
 
 #include "base/ignore_target.h"
-#include "cuda/glue_support.h"
+#include "cuda/emulated_lt_matmul.h"
+#include "ops/cuda/launch.h"
 #include "ops/ops.h"
 #include "ops/step_ops.h"
+// After the headers that bring another CHECK.
+#include "cuda/glue_support.h"
 
 namespace setun {
 namespace {
@@ -58,9 +61,36 @@ TEST_CASE("CUDA glue: products of codes equal the CPU's bit for bit") {
   check_product({.m = 40, .n = 72, .k = 130, .groups = 1, .residual = true, .one_scale = true});
   check_product(
       {.m = 33, .n = 20, .k = 256, .groups = 2, .dtype = at::kBFloat16, .residual = true});
-  check_product({.m = 20, .n = 16, .k = 96, .groups = 1, .bits = 4});
+  check_product({.m = 3, .n = 16, .k = 96, .groups = 1, .bits = 4});
+  for (const bool units : {false, true}) {
+    ops::cuda::EmulatedDevice::int4_units = units;
+    check_product({.m = 20, .n = 16, .k = 96, .groups = 1, .bits = 4});
+    check_product({.m = 35, .n = 24, .k = 128, .groups = 2, .bits = 4, .residual = true});
+    check_product({.m = 17, .n = 8, .k = 67, .groups = 1, .bits = 4, .dtype = at::kBFloat16});
+  }
+  ops::cuda::EmulatedDevice::int4_units = false;
   check_product({.m = 5, .n = 9, .k = 96, .groups = 3});  // groups of 32: no whole tile
   check_product({.m = 0, .n = 9, .k = 64, .groups = 1});
+}
+
+TEST_CASE("CUDA glue: many rows go to cuBLASLt, with the bits of the other routes") {
+  using Library = setun::cuda::testing::EmulatedLibrary;
+  const ProductCase cases[] = {
+      {.m = 1024, .n = 16, .k = 32, .groups = 1, .one_scale = true},
+      {.m = 1030, .n = 32, .k = 16, .groups = 1, .dtype = at::kBFloat16, .residual = true},
+      {.m = 1025, .n = 16, .k = 48, .groups = 1, .bits = 4}};
+  for (const ProductCase& c : cases) {
+    const int before = Library::calls;
+    check_product(c);
+    CHECK(Library::calls == before + 1);
+    Library::refuses = true;
+    check_product(c);
+    CHECK(Library::calls == before + 1);
+    Library::refuses = false;
+  }
+  check_product({.m = 1024, .n = 17, .k = 32, .groups = 1});  // no shape of the library's
+  check_product({.m = 1024, .n = 16, .k = 128, .groups = 2});
+  CHECK(Library::calls == 3);
 }
 
 TEST_CASE("CUDA glue: packed weights hold the CPU's codes, scales and counts") {

@@ -10,7 +10,7 @@
 namespace setun::cuda::testing {
 namespace {
 
-enum class Kernel { kVector, kMatrix, kMatrixInt4, kMatrixInt4Native };
+enum class Kernel { kVector, kMatrix, kMatrixInt4, kMatrixInt4Native, kLibrary };
 enum class Scale { kTensor, kRow, kGroup };
 
 struct Setup {
@@ -120,6 +120,9 @@ Operands upload(const Setup& s, const Problem& p) {
 }
 
 cudaError_t run(const Setup& s, const ProductParams& p) {
+  if (s.kernel == Kernel::kLibrary) {
+    return dequantize_product(p, nullptr);
+  }
   return s.kernel == Kernel::kVector
              ? ternary_vector_product(p, nullptr)
              : ternary_matrix_product(p, s.kernel == Kernel::kMatrixInt4Native, nullptr);
@@ -132,6 +135,15 @@ int accumulator(const Setup& s, const Problem& p, int m, int n, int g) {
     sum += p.a[static_cast<size_t>(m * s.k + k)] * p.w[static_cast<size_t>(n * s.k + k)];
   }
   return sum;
+}
+
+// What cuBLASLt leaves for dequantize_product; the other kernels write theirs.
+std::vector<int32_t> library_sums(const Setup& s, const Problem& p) {
+  std::vector<int32_t> sums(static_cast<size_t>(s.m * s.n), 0);
+  for (int i = 0; s.kernel == Kernel::kLibrary && i < s.m * s.n; ++i) {
+    sums[static_cast<size_t>(i)] = accumulator(s, p, i / s.n, i % s.n, 0);
+  }
+  return sums;
 }
 
 float expected(const Setup& s, const Problem& p, int m, int n) {
@@ -167,7 +179,7 @@ void check(const Setup& s) {
   const auto outputs = static_cast<size_t>(s.m * stride_of(s));
   const Device<float> y(std::vector<float>(outputs, 0));
   const Device<uint16_t> y_bf16(std::vector<uint16_t>(outputs, 0));
-  const Device<int32_t> acc(std::vector<int32_t>(static_cast<size_t>(s.m * s.n), 0));
+  const Device<int32_t> acc(library_sums(s, problem));
   ProductParams p{};
   p.m = s.m;
   p.n = s.n;
@@ -239,6 +251,20 @@ SETUN_CUDA_TEST(product_matrix) { check_matrix(Kernel::kMatrix); }
 SETUN_CUDA_TEST(product_matrix_int4) { check_matrix(Kernel::kMatrixInt4); }
 
 SETUN_CUDA_TEST(product_matrix_int4_native) { check_matrix(Kernel::kMatrixInt4Native); }
+
+SETUN_CUDA_TEST(product_of_the_library) {
+  const Kernel kernel = Kernel::kLibrary;
+  check({.kernel = kernel, .m = 19, .n = 48, .k = 64});
+  check({.kernel = kernel, .m = 5, .n = 11, .k = 16, .scale = Scale::kRow, .divides = false});
+  check({.kernel = kernel,
+         .m = 7,
+         .n = 32,
+         .k = 32,
+         .scale = Scale::kRow,
+         .residual = true,
+         .out_bf16 = true,
+         .out_stride = 40});
+}
 
 // Warps whose columns all exist store whole sectors; the last of them here does not.
 SETUN_CUDA_TEST(product_matrix_whole_sectors) {

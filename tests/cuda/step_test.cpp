@@ -224,6 +224,26 @@ SETUN_CUDA_TEST(elements_codes) {
   check_int4(3, 21);
 }
 
+SETUN_CUDA_TEST(elements_int4_words) {
+  for (const auto& [rows, columns] : {std::pair(5, 128), {3, 21}, {2, 70}}) {
+    Random random(73);
+    const int64_t tiles = tiles_k(columns), bytes = (columns + 1) / 2;
+    std::vector<uint8_t> packed(sized(rows * bytes), 0);
+    std::vector<uint32_t> wanted(sized(int4_words(rows, tiles)), 0);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t k = 0; k < columns; ++k) {
+        const auto nibble = static_cast<uint32_t>(random.integer(0, 15));
+        packed[sized(r * bytes + k / 2)] |= static_cast<uint8_t>(nibble << (k % 2 * 4));
+        wanted[sized(int4_word(r, k, tiles))] |= nibble << int4_shift(k);
+      }
+    }
+    const Device<uint8_t> in(packed);
+    const Device<uint32_t> out(wanted.size());
+    CHECK_RUNS(int4_words({in.data(), rows, columns, out.data()}, nullptr));
+    CHECK_THAT(out.read() == wanted);
+  }
+}
+
 SETUN_CUDA_TEST(elements_draws) {
   constexpr uint64_t kKey = 0xFEDCBA9876543210ull;
   constexpr int64_t kCount = 700;

@@ -20,6 +20,9 @@
 namespace setun::ops::cuda {
 
 #if defined(SETUN_EMU)
+struct EmulatedDevice {
+  static inline bool int4_units = false;  // of the architecture that a test means
+};
 // What a test does to a pretended device's memory around a kernel's run.
 struct EmulatedMemory {
   static inline void (*open)() = [] {};
