@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "base/error.h"
+#include "ops/dispatch.h"
 #include "quant/plain_linear.h"
 
 namespace setun {
@@ -19,6 +20,7 @@ BitLinearImpl::BitLinearImpl(BitLinearOptions options_in) : options(options_in) 
 }
 
 at::Tensor BitLinearImpl::forward(const LinearInput& input_BTI, QuantContext& context) {
+  const ops::OwnTypes own_types;
   SETUN_ASSERT(input_BTI.x.size(-1) == options.in_features, "layer ", options.layer, ": input ",
                input_BTI.x.sizes(), " for a weight ", weight.sizes());
   LinearInput input = norm ? behind(norm, input_BTI.normed()) : input_BTI;

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <optional>
 
@@ -17,5 +18,11 @@ auto find_operator(const char* name) {
 inline std::optional<at::Tensor> present(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
 }
+
+// Code that chooses its own types: autocast has no say while it lives. Setun's modules do, by
+// run.compute.
+struct OwnTypes {
+  c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
+};
 
 }  // namespace setun::ops

@@ -188,6 +188,15 @@ class Operators(unittest.TestCase):
         torch.testing.assert_close(setun.rope(got, angle.cos(), angle.sin(), True), x)
         torch.testing.assert_close(*(torch.autograd.grad(y, x, upstream)[0] for y in (got, want)))
 
+    def test_autocast_keeps_types_but_for_fp16_and_arguments_that_share_one(self):
+        gate, up = torch.randn(3, 16).bfloat16(), torch.randn(3, 16)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            self.assertTrue(torch.equal(setun.gated_activation(gate, up, "silu"), setun.gated_activation(gate.float(), up, "silu")))
+            codes, scale = setun.quantize_absmax(up, 8, EPS)
+            self.assertEqual(setun.quantize_absmean(up.half(), 0, EPS)[1].dtype, torch.float32)
+        self.assertTrue(torch.equal(codes, setun.quantize_absmax(up, 8, EPS)[0]))
+        self.assertRaises(RuntimeError, setun.gated_activation, gate, up, "silu")
+
     def test_cross_entropy_of_rows_and_its_derivative_agree_with_torch(self):
         logits, targets = torch.randn(6, 40, requires_grad=True), torch.tensor([0, 39, 7, -100, 7, 12])
         want = torch.nn.functional.cross_entropy(logits, targets, reduction="none")

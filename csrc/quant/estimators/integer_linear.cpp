@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
+#include "ops/dispatch.h"
 #include "ops/step_ops.h"
 
 namespace setun {
@@ -90,6 +91,7 @@ struct IntegerLinear : torch::autograd::Function<IntegerLinear> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
+    const ops::OwnTypes own_types;
     const variable_list saved = ctx->get_saved_variables();
     const auto compute = static_cast<at::ScalarType>(ctx->saved_data["compute"].toInt());
     const int64_t columns = ctx->saved_data["columns"].toInt();
