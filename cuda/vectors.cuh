@@ -1,4 +1,4 @@
-// Four neighbouring elements in one access. The address is aligned to four elements.
+// Neighbouring elements in one access of 4 to 16 bytes, whose address is aligned to all of them.
 #pragma once
 
 #include "gpu.h"

@@ -119,7 +119,7 @@ void ptx_hadamard_banks() {
   p.dense = y.data();
   const ptxi::Counts counts =
       counted("token_kernel", [&] { CHECK_RUNS(transform_tokens(p, nullptr)); });
-  for (const char* access : {"ld.shared.f32", "st.shared.f32"}) {
+  for (const char* access : {"ld.shared", "st.shared"}) {
     const ptxi::Count c = total(counts, access);
     CHECK_THAT(c.executed > 0 && c.waves * 8 <= c.ideal * 9);
   }

@@ -289,15 +289,28 @@ SETUN_CUDA_TEST(training_cross_entropy_small_shares) {
 
 SETUN_CUDA_LARGE_TEST(training_cross_entropy_vocabulary) { run_cross_entropy(50000, false, 43); }
 
-SETUN_CUDA_TEST(training_cross_entropy_not_finite) {
+namespace {
+
+// One logit that is not finite makes the loss and the gradient NaN.
+void check_not_finite(float logit) {
   Floats z(64, 1.0f);
-  z[5] = std::numeric_limits<float>::quiet_NaN();
+  z[5] = logit;
   const Device<float> logits(z), losses(1);
   const Device<int64_t> targets(std::vector<int64_t>{2});
   CHECK_RUNS(cross_entropy(
       {logits.data(), false, 1, 64, targets.data(), -100, 1.0f, losses.data(), true}, nullptr));
   CHECK_THAT(std::isnan(losses.read()[0]));
   CHECK_THAT(std::isnan(logits.read()[0]));
+}
+
+}  // namespace
+
+SETUN_CUDA_TEST(training_cross_entropy_not_finite) {
+  check_not_finite(std::numeric_limits<float>::quiet_NaN());
+}
+
+SETUN_CUDA_TEST(training_cross_entropy_infinite) {
+  check_not_finite(std::numeric_limits<float>::infinity());
 }
 
 }  // namespace setun::cuda::testing
