@@ -22,6 +22,7 @@
 #include "loss/cross_entropy.h"
 #include "quant/projected_weights.h"
 #include "run/assemble.h"
+#include "train/trainer.h"
 
 namespace setun::bench {
 namespace {
@@ -48,9 +49,7 @@ Step setun_arm(const RunConfig& config) {
     weights.push_back(item.linear->weight);
   }
   auto projected = std::make_shared<ProjectedWeights>(*model->context, weights);
-  optimizer->keep_absmean(weights);
-  model->context->set_known_absmean(
-      [optimizer](const at::Tensor& weight) { return optimizer->absmean_of(weight); });
+  share_ternary(*model->context, *optimizer, linear_layers(model->model));
   const at::Tensor tokens = random_tokens(config, vocab);
   StepState state;
   state.phase = model->context->plan().phase_at(run::total_steps(config) - 1);

@@ -84,8 +84,16 @@ at::Tensor sum_of_squares(const at::Tensor& x) {
 }
 
 void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
-            const at::Tensor& factors, const std::optional<at::Tensor>& absmean) {
-  check_adamw(p, grad, m, v, factors, absmean);
+            const at::Tensor& factors) {
+  check_adamw(p, grad, m, v, factors);
+}
+
+// The size of the packed codes is the device's own.
+void adamw_ternary_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                    const at::Tensor& v, const at::Tensor& factors, double eps,
+                    const at::Tensor& scale, const at::Tensor& packed) {
+  check_adamw(p, grad, m, v, factors);
+  check_adamw_ternary(p, eps, scale, packed, packed.numel());
 }
 
 }  // namespace
@@ -95,6 +103,7 @@ TORCH_LIBRARY_IMPL(setun, Meta, m) {
   m.impl("dropout_mask", dropout_mask);
   m.impl("sum_of_squares", sum_of_squares);
   m.impl("adamw_", adamw_);
+  m.impl("adamw_ternary_", adamw_ternary_);
   m.impl("gated_activation", gated_activation);
   m.impl("gated_activation_backward", gated_activation_backward);
   m.impl("rope", rope);

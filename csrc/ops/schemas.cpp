@@ -79,9 +79,10 @@ TORCH_LIBRARY_FRAGMENT(setun, m) {
   m.def("counter_uniform_like(Tensor like, int key) -> Tensor");
   m.def("dropout_mask(Tensor like, float probability, int key) -> Tensor");
   m.def("sum_of_squares(Tensor x) -> Tensor");
+  m.def("adamw_(Tensor(a!) p, Tensor grad, Tensor(b!) m, Tensor(c!) v, Tensor factors) -> ()");
   m.def(
-      "adamw_(Tensor(a!) p, Tensor grad, Tensor(b!) m, Tensor(c!) v, Tensor factors, Tensor(d!)? "
-      "absmean) -> ()");
+      "adamw_ternary_(Tensor(a!) p, Tensor grad, Tensor(b!) m, Tensor(c!) v, Tensor factors, float "
+      "eps, Tensor(d!) scale, Tensor(e!) packed) -> ()");
   m.def("causal_attention(Tensor q, Tensor k, Tensor v, Tensor? first) -> Tensor");
   m.def(
       "causal_attention_forward(Tensor q, Tensor k, Tensor v, Tensor? first) -> (Tensor out, "

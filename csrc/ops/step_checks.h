@@ -103,8 +103,7 @@ inline void check_sum_of_squares(const at::Tensor& x) {
 }
 
 inline void check_adamw(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
-                        const at::Tensor& v, const at::Tensor& factors,
-                        const std::optional<at::Tensor>& absmean) {
+                        const at::Tensor& v, const at::Tensor& factors) {
   for (const auto& [name, t] : {std::pair("p", p), {"grad", grad}, {"m", m}, {"v", v}}) {
     TORCH_CHECK(t.scalar_type() == at::kFloat && t.is_contiguous() && t.sizes() == p.sizes() &&
                     t.device() == p.device(),
@@ -115,10 +114,18 @@ inline void check_adamw(const at::Tensor& p, const at::Tensor& grad, const at::T
                   factors.is_contiguous() && factors.device() == p.device(),
               "adamw_: expected 8 fp32 factors on ", p.device(), ", got ", factors.scalar_type(),
               " ", factors.sizes(), " on ", factors.device());
-  TORCH_CHECK(!absmean || (absmean->scalar_type() == at::kFloat && absmean->numel() == 1 &&
-                           absmean->device() == p.device() && p.numel() > 0),
-              "adamw_: expected an absmean of one fp32 on ", p.device(),
-              " beside a p that is not empty");
+}
+
+inline void check_adamw_ternary(const at::Tensor& p, double eps, const at::Tensor& scale,
+                                const at::Tensor& packed, int64_t packed_bytes) {
+  constexpr const char* op = "adamw_ternary_";
+  check_ternary(op, p, 0, eps);
+  check_packed(op, packed, p.size(0), p.size(1), packed_bytes);
+  TORCH_CHECK(scale.scalar_type() == at::kFloat && scale.numel() == 1 &&
+                  scale.device() == p.device() && packed.device() == p.device() &&
+                  packed.is_contiguous(),
+              op, ": expected a scale of one fp32 and contiguous packed codes on ", p.device(),
+              ", got ", scale.scalar_type(), " ", scale.sizes(), " on ", scale.device());
 }
 
 }  // namespace setun::ops

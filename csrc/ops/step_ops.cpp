@@ -64,11 +64,20 @@ void AdamWFactors::round_to(float* eight) const {
 }
 
 void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
-            const at::Tensor& factors, const at::Tensor& absmean) {
+            const at::Tensor& factors) {
+  static const auto op = find_operator<void(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                            const at::Tensor&, const at::Tensor&)>("setun::adamw_");
+  op.call(p, grad, m, v, factors);
+}
+
+void adamw_ternary_(const at::Tensor& p_OI, const at::Tensor& grad, const at::Tensor& m,
+                    const at::Tensor& v, const at::Tensor& factors, double eps,
+                    const at::Tensor& scale, const at::Tensor& packed) {
   static const auto op =
       find_operator<void(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                         const at::Tensor&, const std::optional<at::Tensor>&)>("setun::adamw_");
-  op.call(p, grad, m, v, factors, present(absmean));
+                         const at::Tensor&, double, const at::Tensor&, const at::Tensor&)>(
+          "setun::adamw_ternary_");
+  op.call(p_OI, grad, m, v, factors, eps, scale, packed);
 }
 
 }  // namespace setun::ops

@@ -71,10 +71,14 @@ struct AdamWFactors {
 };
 // Updates contiguous fp32 p, m and v of one shape for the gradient in one pass (formula in
 // ops/cpu/optimizer_impl.h). factors: AdamWFactors, fp32 [8] on p's device, so that a recorded
-// update takes those of each step. absmean, when defined, receives mean|p| of what was written,
-// fp32 of one element, bit for bit the statistic of quantize_absmean with group 0 before its eps.
-// p keeps its version: the caller counts the change.
+// update takes those of each step. p keeps its version: the caller counts the change.
 void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
-            const at::Tensor& factors, const at::Tensor& absmean);
+            const at::Tensor& factors);
+// The same for a weight [O, I], and what the next step multiplies with: scale, fp32 [1, 1], and
+// packed receive those of quantize_pack_absmean(p, 0, eps) for the new p, bit for bit. The mean is
+// taken while the update writes; packed is uint8 of the size that quantize_pack_absmean gives.
+void adamw_ternary_(const at::Tensor& p_OI, const at::Tensor& grad, const at::Tensor& m,
+                    const at::Tensor& v, const at::Tensor& factors, double eps,
+                    const at::Tensor& scale, const at::Tensor& packed);
 
 }  // namespace setun::ops

@@ -4,7 +4,6 @@
 // maximize, states of fewer bits, and any choice of parameters (param_groups.cpp).
 #include "optim/adamw.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -83,12 +82,14 @@ void AdamW::update() {
       if (!parameter.grad().defined()) {
         continue;
       }
-      Absmean* kept = kept_absmean(parameter);
-      ops::adamw_(parameter.detach(),
-                  parameter.grad().contiguous(),  // the kernel reads flat memory
-                  state.exp_avg[i], state.exp_avg_sq[i],
-                  factors_[state.first_row + static_cast<int64_t>(i)],
-                  kept != nullptr ? kept->value : at::Tensor());
+      const at::Tensor value = parameter.detach(), gradient = parameter.grad().contiguous(),
+                       factors = factors_[state.first_row + static_cast<int64_t>(i)];
+      if (const Ternary* kept = kept_ternary(parameter); kept != nullptr) {
+        ops::adamw_ternary_(value, gradient, state.exp_avg[i], state.exp_avg_sq[i], factors,
+                            kept->eps, kept->scale, kept->codes.packed);
+      } else {
+        ops::adamw_(value, gradient, state.exp_avg[i], state.exp_avg_sq[i], factors);
+      }
     }
   }
 }
@@ -100,7 +101,7 @@ void AdamW::end_step() {
         continue;
       }
       item.tensor.unsafeGetTensorImpl()->bump_version();
-      if (Absmean* kept = kept_absmean(item.tensor); kept != nullptr) {
+      if (Ternary* kept = kept_ternary(item.tensor); kept != nullptr) {
         kept->version = item.tensor._version();
       }
     }
@@ -108,9 +109,9 @@ void AdamW::end_step() {
   zero_grad();
 }
 
-AdamW::Absmean* AdamW::kept_absmean(const at::Tensor& parameter) {
-  const auto kept = absmeans_.find(parameter.unsafeGetTensorImpl());
-  return kept != absmeans_.end() ? &kept->second : nullptr;
+AdamW::Ternary* AdamW::kept_ternary(const at::Tensor& weight) {
+  const auto kept = ternaries_.find(weight.unsafeGetTensorImpl());
+  return kept != ternaries_.end() ? &kept->second : nullptr;
 }
 
 void AdamW::zero_grad() {
@@ -146,19 +147,21 @@ double AdamW::clip_grad_norm(double max_norm, double squares) {
   return norm;
 }
 
-void AdamW::keep_absmean(const std::vector<at::Tensor>& parameters) {
-  for (const at::Tensor& parameter : parameters) {
-    if (parameter.numel() > 0) {
-      absmeans_[parameter.unsafeGetTensorImpl()].value =
-          at::empty({1, 1}, parameter.options().requires_grad(false));
-    }
+void AdamW::keep_ternary(const std::vector<TernaryWeight>& weights) {
+  for (const auto& [tensor, eps] : weights) {
+    ops::PackedWeight now = ops::quantize_pack_absmean(tensor.detach(), 0, eps);
+    ternaries_[tensor.unsafeGetTensorImpl()] = {std::move(now.codes), std::move(now.scale), eps,
+                                                tensor._version()};
   }
 }
 
-at::Tensor AdamW::absmean_of(const at::Tensor& parameter) const {
-  const auto kept = absmeans_.find(parameter.unsafeGetTensorImpl());
-  const bool current = kept != absmeans_.end() && kept->second.version == parameter._version();
-  return current ? kept->second.value : at::Tensor();
+ops::PackedWeight AdamW::ternary_of(const at::Tensor& weight, double eps) const {
+  const auto kept = ternaries_.find(weight.unsafeGetTensorImpl());
+  if (kept == ternaries_.end() || kept->second.version != weight._version() ||
+      kept->second.eps != eps) {
+    return {};
+  }
+  return {kept->second.codes, kept->second.scale, {}};
 }
 
 std::string AdamW::first_non_finite_gradient() const {

@@ -1,6 +1,7 @@
 // AdamW with decoupled weight decay (1711.05101) over parameter groups, with saveable state. One
-// pass over parameter, gradient and moments applies the clip factor too and leaves behind the mean
-// magnitude of what it wrote, which absmean quantization then need not read for.
+// pass over parameter, gradient and moments applies the clip factor too; where a weight is
+// quantized by its mean magnitude the update leaves its codes behind as well, for the next step's
+// product.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "ops/ops.h"
 #include "optim/optim_options.h"
 #include "quant/linear_spec.h"
 
@@ -58,13 +60,17 @@ class AdamW {
   // First parameter with a non-finite gradient, or "".
   std::string first_non_finite_gradient() const;
 
-  // From now on every step() leaves absmean_of() behind for these parameters of the optimizer.
-  void keep_absmean(const std::vector<at::Tensor>& parameters);
-  // mean|p| after the last step() that updated p, fp32 [1, 1] on p's device, bit for bit the
-  // statistic of ops::quantize_absmean with group 0 before its eps; undefined before a step, after
-  // any other write to p (a loaded checkpoint, a projection), and for parameters that keep_absmean
-  // was not given.
-  at::Tensor absmean_of(const at::Tensor& parameter) const;
+  // From now on every step() leaves ternary_of() behind for these weights [O, I] of the optimizer.
+  struct TernaryWeight {
+    at::Tensor tensor;
+    double eps;
+  };
+  void keep_ternary(const std::vector<TernaryWeight>& weights);
+  // Codes and scale of a weight, bit for bit those of ops::quantize_pack_absmean(weight, 0, eps),
+  // without counts; all undefined when the weight changed otherwise since (a loaded checkpoint, a
+  // projection), for another eps, and for weights that keep_ternary was not given. Live memory: the
+  // next step() writes it.
+  ops::PackedWeight ternary_of(const at::Tensor& weight, double eps) const;
 
   // "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step": live tensors, for the checkpoint to save
   // or copy into.
@@ -78,14 +84,16 @@ class AdamW {
     std::vector<at::Tensor> steps;
     int64_t first_row = 0;  // of factors_
   };
-  struct Absmean {
-    at::Tensor value;      // one memory for the whole run
-    int64_t version = -1;  // of the parameter that `value` belongs to; -1: of none
+  struct Ternary {
+    ops::PackedTernary codes;  // one memory for the whole run, and so has the scale
+    at::Tensor scale;
+    double eps = 0;
+    int64_t version = 0;  // of the weight that they belong to
   };
-  Absmean* kept_absmean(const at::Tensor& parameter);
+  Ternary* kept_ternary(const at::Tensor& weight);
 
   std::vector<GroupState> groups_;
-  std::unordered_map<const at::TensorImpl*, Absmean> absmeans_;
+  std::unordered_map<const at::TensorImpl*, Ternary> ternaries_;
   int64_t parameters_ = 0;
   at::Tensor factors_;  // AdamWFactors by parameter, fp32 [P, 8] on the parameters' device
   double beta1_, beta2_, eps_;

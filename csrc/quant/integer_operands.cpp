@@ -167,10 +167,9 @@ IntegerWeight integer_weight(const at::Tensor& latent_OI, const LinearSpec& spec
   const at::Tensor w = spec.rotation.rotates_weight() ? rotate(latent, spec.rotation) : latent;
   IntegerWeight made;
   if (const auto group = packing_group(spec.weight, w.size(1))) {
-    const bool known = options.absmean.defined() && *group == 0 && w.is_same(latent);
+    const bool known = options.known.scale.defined() && *group == 0 && w.is_same(latent);
     ops::PackedWeight q =
-        known ? ops::quantize_pack_scaled(w, options.absmean.clamp_min(spec.weight.eps))
-              : ops::quantize_pack_absmean(w, *group, spec.weight.eps);
+        known ? options.known : ops::quantize_pack_absmean(w, *group, spec.weight.eps);
     made.packed = std::move(q.codes);
     made.scale = std::move(q.scale);
   } else {

@@ -37,7 +37,7 @@ IntegerInput integer_input(const LinearInput& input, const LinearSpec& spec,
 struct IntegerWeightOptions {
   uint64_t draws_key = 0;  // as quantize_weight's
   bool with_transposed = false;
-  at::Tensor absmean;  // of the latent, where it is known: QuantContext::KnownAbsmean
+  ops::PackedWeight known;  // of the latent, where somebody has them: QuantContext::KnownTernary
 };
 // latent_OI fp32. No gradient.
 IntegerWeight integer_weight(const at::Tensor& latent_OI, const LinearSpec& spec,

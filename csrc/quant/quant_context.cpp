@@ -67,6 +67,23 @@ bool QuantContext::integer(int64_t layer) const {
   return products_.products == Products::kInteger && steady && active.now->has_integer_form();
 }
 
+std::vector<std::optional<double>> QuantContext::ternary_eps_by_layer() const {
+  std::vector<std::optional<double>> all(plan_.layers.size());
+  for (const QuantPlan::Phase& phase : plan_.phases) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const LinearSpec& spec = phase.specs[i];
+      const bool whole = spec.weight.scheme == WeightScheme::kAbsmean &&
+                         spec.weight.granularity == Granularity::kTensor &&
+                         spec.weight.rounding == Rounding::kNearest;
+      if (products_.products == Products::kInteger && spec.has_integer_form() && whole &&
+          !spec.rotation.rotates_weight()) {
+        all[i] = spec.weight.eps;
+      }
+    }
+  }
+  return all;
+}
+
 QuantContext::Entry& QuantContext::prepare(int64_t layer, const at::Tensor& latent_OI) {
   Entry& entry = entries_[static_cast<std::size_t>(layer)];
   if (entry.ready) {
@@ -84,11 +101,12 @@ QuantContext::Entry& QuantContext::prepare(int64_t layer, const at::Tensor& late
   ++quantize_count_;
   const uint64_t key = draws_key(state_, layer);
   if (integer(layer)) {
-    entry.integer =
-        integer_weight(entry.latent, *active.now,
-                       {.draws_key = key,
-                        .with_transposed = products_.input_gradient != InputGradient::kExact,
-                        .absmean = known_absmean_ ? known_absmean_(entry.latent) : at::Tensor()});
+    entry.integer = integer_weight(
+        entry.latent, *active.now,
+        {.draws_key = key,
+         .with_transposed = products_.input_gradient != InputGradient::kExact,
+         .known = known_ternary_ ? known_ternary_(entry.latent, active.now->weight.eps)
+                                 : ops::PackedWeight{}});
     return entry;
   }
   entry.weight = weight_of(entry.latent, *active.now, key);

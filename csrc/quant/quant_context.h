@@ -97,11 +97,13 @@ class QuantContext {
   const ops::RowCodes& row_codes(const at::Tensor& parameter_OI);
   InferenceHead inference_head() const { return products_.inference_head; }
 
-  // mean|w| of a latent that whoever wrote it already knows, fp32 [1, 1] on the latent's device, or
-  // an undefined tensor; it must be the statistic of ops::quantize_absmean to the bit
-  // (AdamW::absmean_of). Spares one read of the weight.
-  using KnownAbsmean = std::function<at::Tensor(const at::Tensor&)>;
-  void set_known_absmean(KnownAbsmean known) { known_absmean_ = std::move(known); }
+  // Codes and scale of a latent that whoever wrote it has made already, or undefined ones; they
+  // must be those of ops::quantize_pack_absmean(latent, 0, eps) to the bit (AdamW::ternary_of).
+  using KnownTernary = std::function<ops::PackedWeight(const at::Tensor& latent, double eps)>;
+  void set_known_ternary(KnownTernary known) { known_ternary_ = std::move(known); }
+
+  // By layer: the eps with which an integer product of some phase reads such codes; absent: none.
+  std::vector<std::optional<double>> ternary_eps_by_layer() const;
 
   // Times a weight was quantized since construction: tests prove that micro-batches and evaluation
   // share codes.
@@ -148,7 +150,7 @@ class QuantContext {
   ProductOptions products_;
   std::vector<Cast> casts_;
   std::vector<std::pair<at::Tensor, ops::RowCodes>> row_codes_;
-  KnownAbsmean known_absmean_;
+  KnownTernary known_ternary_;
   Watch watch_;
   uint64_t draws_ = 0;  // integer products since begin_step: a key for each
   StepState state_;

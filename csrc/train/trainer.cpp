@@ -28,27 +28,24 @@ std::vector<at::Tensor> weights_of(const std::vector<NamedLinear>& linears) {
   return weights;
 }
 
-// The optimizer leaves mean|w| behind where some phase quantizes by it, and the context reads it.
-void share_absmean(QuantContext& context, AdamW& optimizer,
-                   const std::vector<NamedLinear>& linears) {
-  std::vector<at::Tensor> wanted;
-  for (std::size_t i = 0; i < linears.size(); ++i) {
-    for (const QuantPlan::Phase& phase : context.plan().phases) {
-      const WeightQuantSpec& w = phase.specs[i].weight;
-      if (w.scheme == WeightScheme::kAbsmean && w.granularity == Granularity::kTensor) {
-        wanted.push_back(linears[i].linear->weight);
-        break;
-      }
-    }
-  }
-  optimizer.keep_absmean(wanted);
-  context.set_known_absmean(
-      [&optimizer](const at::Tensor& weight) { return optimizer.absmean_of(weight); });
-}
-
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 }  // namespace
+
+void share_ternary(QuantContext& context, AdamW& optimizer,
+                   const std::vector<NamedLinear>& linears) {
+  const std::vector<std::optional<double>> eps = context.ternary_eps_by_layer();
+  std::vector<AdamW::TernaryWeight> wanted;
+  for (std::size_t i = 0; i < linears.size(); ++i) {
+    if (eps.at(i)) {
+      wanted.push_back({linears[i].linear->weight, *eps[i]});
+    }
+  }
+  optimizer.keep_ternary(wanted);
+  context.set_known_ternary([&optimizer](const at::Tensor& weight, double with_eps) {
+    return optimizer.ternary_of(weight, with_eps);
+  });
+}
 
 Trainer::Trainer(TrainerParts parts, TrainerOptions options)
     : parts_(parts),
@@ -57,10 +54,10 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options)
       linears_(parts_.task.linears()),
       projected_(parts_.context, weights_of(linears_)),
       device_(parts_.task.parameters().at(0).tensor.device()) {
-  share_absmean(parts_.context, parts_.optimizer, linears_);
+  share_ternary(parts_.context, parts_.optimizer, linears_);
 }
 
-Trainer::~Trainer() { parts_.context.set_known_absmean({}); }
+Trainer::~Trainer() { parts_.context.set_known_ternary({}); }
 
 StepState Trainer::state_at(int64_t step) const {
   const int64_t at = std::min(step, options_.total_steps - 1);  // evaluation after the last step

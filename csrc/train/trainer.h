@@ -52,6 +52,11 @@ struct TrainResult {
   double checkpoint_stall_share = 0;  // time spent waiting for saves / time of training steps
 };
 
+// The optimizer leaves a weight's codes behind where an integer product reads them, and the context
+// takes them from there. The optimizer must outlive the context's steps.
+void share_ternary(QuantContext& context, AdamW& optimizer,
+                   const std::vector<NamedLinear>& linears);
+
 class Trainer {
  public:
   Trainer(TrainerParts parts, TrainerOptions options);

@@ -214,14 +214,23 @@ TEST_CASE("CUDA glue: the optimizer and the draws equal the CPU's bit for bit") 
     const at::Tensor factors = at::empty({ops::AdamWFactors::kCount});
     f.round_to(factors.data_ptr<float>());
     const Tensors here = {p.clone(), m.clone(), v.clone()}, there = {p, m, v};
-    const at::Tensor mean = at::empty({1, 1}), wanted = at::empty({1, 1});
-    glue::adamw_(here[0], grad, here[1], here[2], factors, mean);
-    ops::adamw_(there[0], grad, there[1], there[2], factors, wanted);
-    check_same({mean}, {wanted});
+    glue::adamw_(here[0], grad, here[1], here[2], factors);
+    ops::adamw_(there[0], grad, there[1], there[2], factors);
     check_same(here, there);
-    glue::adamw_(here[0], grad, here[1], here[2], factors, std::nullopt);
-    ops::adamw_(there[0], grad, there[1], there[2], factors, {});
+    // As a weight: the codes and the scale of the new values as well.
+    const int64_t rows = count % 5 == 0 ? 5 : 1, columns = count / rows;
+    const auto weight = [&](const at::Tensor& t) { return t.view({rows, columns}); };
+    const at::Tensor scale = at::empty({1, 1}),
+                     packed = at::empty({glue::packed_bytes(rows, columns)}, at::kByte);
+    glue::adamw_ternary_(weight(here[0]), weight(grad), weight(here[1]), weight(here[2]), factors,
+                         1e-5, scale, packed);
+    ops::PackedWeight made = ops::quantize_pack_absmean(weight(there[0]), 0, 1e-5);
+    ops::adamw_ternary_(weight(there[0]), weight(grad), weight(there[1]), weight(there[2]), factors,
+                        1e-5, made.scale, made.codes.packed);
     check_same(here, there);
+    check_same({scale}, {made.scale});
+    CHECK(identical(glue::unpack_ternary(packed, rows, columns, at::kChar),
+                    ops::unpack_ternary(made.codes, at::kChar)));
     check_same({glue::sum_of_squares(grad)}, {ops::sum_of_squares(grad)});
     check_same({glue::counter_uniform_like(grad, 99)}, {ops::counter_uniform_like(grad, 99)});
     for (const double probability : {0.0, 0.1, 0.5}) {

@@ -200,38 +200,49 @@ TEST_CASE("AdamW agrees with LibTorch's fused kernel within rounding, on every p
   }
 }
 
-TEST_CASE("a step leaves behind the statistic of the absmean quantizer, bit for bit") {
+TEST_CASE("a step leaves behind the codes of the absmean quantizer, bit for bit") {
+  constexpr double kEps = 1e-5;
   for (const auto& shape :
        {std::vector<int64_t>{1, 1}, {3, 1365}, {64, 64}, {67, 129}, {96, 300}}) {
     at::Tensor a = leaf(at::randn(shape)), b = leaf(at::randn(shape));
     AdamW optimizer({{{{"a", a}, {"b", b}}, 1.0, std::nullopt}}, {});
-    optimizer.keep_absmean({a});
-    CHECK_FALSE(optimizer.absmean_of(a).defined());
+    optimizer.keep_ternary({{a, kEps}});
+    const auto check_kept = [&] {
+      const ops::PackedWeight kept = optimizer.ternary_of(a, kEps),
+                              wanted = ops::quantize_pack_absmean(a.detach(), 0, kEps);
+      REQUIRE(kept.scale.defined());
+      CHECK(test::same_bits(kept.scale, wanted.scale));
+      CHECK(kept.codes.rows == shape[0]);
+      CHECK(ops::unpack_ternary(kept.codes, at::kChar)
+                .equal(ops::unpack_ternary(wanted.codes, at::kChar)));
+    };
+    check_kept();  // from the start
     test::on_every_path([&] {
       a.mutable_grad() = at::randn(shape);
       b.mutable_grad() = at::randn(shape);
       optimizer.step(0.1, 0.1);
-      REQUIRE(optimizer.absmean_of(a).defined());
-      CHECK(optimizer.absmean_of(a).item<float>() ==
-            ops::quantize_absmean(a.detach(), 0, 1e-30).scale.item<float>());
-      CHECK_FALSE(optimizer.absmean_of(b).defined());
+      check_kept();
     });
-    optimizer.step(0.1, 0.1);  // no gradient: nothing changed, the statistic stays
-    CHECK(optimizer.absmean_of(a).defined());
+    CHECK_FALSE(optimizer.ternary_of(b, kEps).scale.defined());
+    CHECK_FALSE(optimizer.ternary_of(a, 2 * kEps).scale.defined());
+    optimizer.step(0.1, 0.1);  // no gradient: nothing changed, the codes stay
+    check_kept();
     const c10::NoGradGuard no_grad;
     a.copy_(b);  // as a checkpoint or a projection does
-    CHECK_FALSE(optimizer.absmean_of(a).defined());
+    CHECK_FALSE(optimizer.ternary_of(a, kEps).scale.defined());
   }
 }
 
-TEST_CASE("a weight that is not finite leaves a NaN statistic") {
-  at::Tensor a = leaf(at::ones({5000}));
-  AdamW optimizer({{{{"a", a}}, 1.0, std::nullopt}}, {});
-  optimizer.keep_absmean({a});
-  a.mutable_grad() = at::zeros({5000});
-  a.mutable_grad()[4999] = std::numeric_limits<float>::infinity();
+TEST_CASE("a weight that is not finite leaves a NaN scale, and one of zeros the eps") {
+  at::Tensor a = leaf(at::ones({1, 5000})), zero = leaf(at::zeros({2, 100}));
+  AdamW optimizer({{{{"a", a}, {"zero", zero}}, 1.0, std::nullopt}}, {});
+  optimizer.keep_ternary({{a, 1e-5}, {zero, 1e-5}});
+  a.mutable_grad() = at::zeros({1, 5000});
+  a.mutable_grad()[0][4999] = std::numeric_limits<float>::infinity();
+  zero.mutable_grad() = at::zeros({2, 100});
   optimizer.step(0.1, 0.1);
-  CHECK(std::isnan(optimizer.absmean_of(a).item<float>()));
+  CHECK(std::isnan(optimizer.ternary_of(a, 1e-5).scale.item<float>()));
+  CHECK(optimizer.ternary_of(zero, 1e-5).scale.item<float>() == 1e-5F);
 }
 
 TEST_CASE("the gradient norm neither overflows nor depends on the thread count") {

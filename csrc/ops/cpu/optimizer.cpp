@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/counter_rng.h"
+#include "ops/cpu/pack_weights.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/cpu/statistics.h"
 #include "ops/cpu/step_kernels.h"
@@ -39,9 +40,12 @@ at::Tensor sum_of_squares(const at::Tensor& x) {
   return at::full({}, std::accumulate(sums.begin(), sums.end(), 0.0), at::kDouble);
 }
 
-void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
-            const at::Tensor& factors, const std::optional<at::Tensor>& absmean) {
-  check_adamw(p, grad, m, v, factors, absmean);
+// Updates p, and calls visit(w, count) -> float with each block of its new values in cache.
+template <class Visit>
+std::vector<float> update_blocks(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                                 const at::Tensor& v, const at::Tensor& factors,
+                                 const Visit& visit) {
+  check_adamw(p, grad, m, v, factors);
   const auto* f = factors.const_data_ptr<float>();
   const AdamWScalars scalars{.clip = f[0],
                              .decay = f[1],
@@ -51,21 +55,34 @@ void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, co
                              .first = f[5],
                              .beta2 = f[6],
                              .second = f[7]};
-  const int64_t n = p.numel();
   auto *w = static_cast<float*>(p.data_ptr()), *first = static_cast<float*>(m.data_ptr()),
        *second = static_cast<float*>(v.data_ptr());
   const auto* g = grad.const_data_ptr<float>();
   const StepKernels& kernels = step_kernels();
+  return block_values(p.numel(), /*threads=*/true, [&](int64_t begin, int64_t count) {
+    kernels.adamw(scalars, g + begin, count, w + begin, first + begin, second + begin);
+    return visit(w + begin, count);
+  });
+}
+
+void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
+            const at::Tensor& factors) {
+  update_blocks(p, grad, m, v, factors, [](const float*, int64_t) { return 0.0F; });
+}
+
+void adamw_ternary_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                    const at::Tensor& v, const at::Tensor& factors, double eps_in,
+                    const at::Tensor& scale, const at::Tensor& packed) {
+  check_adamw_ternary(p, eps_in, scale, packed, packed_bytes(p.size(0), p.size(1)));
   const RowKernels& rows = row_kernels();
-  const std::vector<float> magnitudes =
-      block_values(n, /*threads=*/true, [&](int64_t begin, int64_t count) {
-        kernels.adamw(scalars, g + begin, count, w + begin, first + begin, second + begin);
-        return absmean ? rows.abs_sum(w + begin, count) : 0.0F;  // of a block in cache
-      });
-  if (absmean) {
-    const float total = sum_tree(magnitudes.data(), static_cast<int64_t>(magnitudes.size()));
-    *static_cast<float*>(absmean->data_ptr()) = total / static_cast<float>(n);
-  }
+  const std::vector<float> sums =
+      update_blocks(p, grad, m, v, factors,
+                    [&](const float* w, int64_t count) { return rows.abs_sum(w, count); });
+  const auto eps = static_cast<float>(eps_in);
+  const float total = sum_tree(sums.data(), static_cast<int64_t>(sums.size()));
+  const float mean = total / static_cast<float>(p.numel());
+  *static_cast<float*>(scale.data_ptr()) = mean < eps ? eps : mean;  // NaN stays NaN
+  pack_scaled(p, scale, static_cast<uint8_t*>(packed.data_ptr()));
 }
 
 // fp32 like `like`, value(i) for its element i in row-major order.
@@ -99,6 +116,7 @@ at::Tensor dropout_mask(const at::Tensor& like, double probability, int64_t key)
 TORCH_LIBRARY_IMPL(setun, CPU, m) {
   m.impl("sum_of_squares", sum_of_squares);
   m.impl("adamw_", adamw_);
+  m.impl("adamw_ternary_", adamw_ternary_);
   m.impl("counter_uniform_like", counter_uniform_like);
   m.impl("dropout_mask", dropout_mask);
 }

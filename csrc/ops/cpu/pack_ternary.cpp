@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "ops/checks.h"
+#include "ops/cpu/pack_weights.h"
 #include "ops/cpu/row_kernels.h"
 #include "ops/cpu/row_reader.h"
 #include "ops/cpu/rows.h"
@@ -133,11 +134,9 @@ float absmean_scale_whole(const RowKernels& kernels, const RowSource& source, in
 // Codes and their histogram for scales [1] or [O, groups]; scale_of(row, group) says or computes
 // one.
 template <class ScaleOf>
-std::tuple<at::Tensor, at::Tensor> encode_packed(const at::Tensor& w, int64_t groups,
-                                                 const RowSource& source, const ScaleOf& scale_of) {
+CodeCounts encode_packed(const at::Tensor& w, int64_t groups, const RowSource& source,
+                         const ScaleOf& scale_of, uint8_t* out) {
   const int64_t rows = w.size(0), columns = w.size(1), group = columns / groups;
-  at::Tensor packed = empty_packed(rows, columns);
-  auto* out = packed.data_ptr<uint8_t>();
   const RowKernels& row = row_kernels();
   const TernaryKernels& ternary = ternary_kernels();
   count_kernel_call(Kernel::kQuantizePack, ternary.path);
@@ -167,7 +166,11 @@ std::tuple<at::Tensor, at::Tensor> encode_packed(const at::Tensor& w, int64_t gr
     zero += zeros;
     plus += ones;
   });
-  return {packed, at::tensor({rows * columns - zero - plus, zero.load(), plus.load()})};
+  return {rows * columns - zero - plus, zero.load(), plus.load()};
+}
+
+at::Tensor as_tensor(const CodeCounts& counts) {
+  return at::tensor({counts[0], counts[1], counts[2]});
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> quantize_pack_absmean(const at::Tensor& w,
@@ -178,37 +181,45 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> quantize_pack_absmean(const at::T
   const auto eps = static_cast<float>(eps_in);
   at::Tensor scale = at::empty(weight_scale_shape(w, group), at::kFloat);
   auto* scales = scale.data_ptr<float>();
+  at::Tensor packed = empty_packed(w.size(0), w.size(1));
+  auto* out = packed.data_ptr<uint8_t>();
   if (group == 0) {
-    const float whole = absmean_scale_whole(kernels, source, w.numel(), eps);
-    scales[0] = whole;
-    auto [packed, counts] = encode_packed(
-        w, 1, source, [whole](RowSource::Reader&, int64_t, int64_t) { return whole; });
-    return {packed, scale, counts};
+    scales[0] = absmean_scale_whole(kernels, source, w.numel(), eps);
+    return {packed, scale, as_tensor(pack_scaled(w, scale, out))};
   }
   const int64_t groups = w.size(1) / group;
-  auto [packed, counts] =
-      encode_packed(w, groups, source, [&](RowSource::Reader& reader, int64_t row, int64_t g) {
+  const CodeCounts counts = encode_packed(
+      w, groups, source,
+      [&](RowSource::Reader& reader, int64_t row, int64_t g) {
         float& one = scales[row * groups + g];
         one = absmean_scale(kernels, reader, row * w.size(1) + g * group, group, eps);
         return one;
-      });
-  return {packed, scale, counts};
+      },
+      out);
+  return {packed, scale, as_tensor(counts)};
 }
 
 std::tuple<at::Tensor, at::Tensor> quantize_pack_scaled(const at::Tensor& w,
-                                                        const at::Tensor& scale_in) {
-  check_quantize_pack_scaled(w, scale_in);
+                                                        const at::Tensor& scale) {
+  check_quantize_pack_scaled(w, scale);
+  at::Tensor packed = empty_packed(w.size(0), w.size(1));
+  return {packed, as_tensor(pack_scaled(w, scale, packed.data_ptr<uint8_t>()))};
+}
+
+}  // namespace
+
+CodeCounts pack_scaled(const at::Tensor& w, const at::Tensor& scale_in, uint8_t* packed) {
   const at::Tensor scale = scale_in.contiguous();
   const auto* scales = scale.const_data_ptr<float>();
   const bool whole = scale.numel() == 1;
   const int64_t groups = scale.size(1);
-  return encode_packed(w, groups, RowSource(w, std::max(w.size(1), kSumBlock), row_kernels()),
-                       [&](RowSource::Reader&, int64_t row, int64_t g) {
-                         return whole ? scales[0] : scales[row * groups + g];
-                       });
+  return encode_packed(
+      w, groups, RowSource(w, std::max(w.size(1), kSumBlock), row_kernels()),
+      [&](RowSource::Reader&, int64_t row, int64_t g) {
+        return whole ? scales[0] : scales[row * groups + g];
+      },
+      packed);
 }
-
-}  // namespace
 
 TORCH_LIBRARY_IMPL(setun, CPU, m) {
   m.impl("pack_ternary", pack_ternary);

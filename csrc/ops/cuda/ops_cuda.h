@@ -61,6 +61,7 @@ at::Tensor unpack_int4(const at::Tensor& packed, int64_t columns);
 
 // products.cpp. A packed weight is uint8 of the words of cuda/layouts.h, another layout than the
 // CPU's: it is made and read on one device, and never saved.
+int64_t packed_bytes(int64_t rows, int64_t columns);
 at::Tensor pack_ternary(const at::Tensor& codes);  // of -1, 0, 1, which is not checked here
 at::Tensor unpack_ternary(const at::Tensor& packed, int64_t rows, int64_t columns,
                           at::ScalarType dtype);
@@ -86,6 +87,9 @@ at::Tensor counter_uniform_like(const at::Tensor& like, int64_t key);
 at::Tensor dropout_mask(const at::Tensor& like, double probability, int64_t key);
 at::Tensor sum_of_squares(const at::Tensor& x);
 void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
-            const at::Tensor& factors, const std::optional<at::Tensor>& absmean);
+            const at::Tensor& factors);
+void adamw_ternary_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                    const at::Tensor& v, const at::Tensor& factors, double eps,
+                    const at::Tensor& scale, const at::Tensor& packed);
 
 }  // namespace setun::ops::cuda

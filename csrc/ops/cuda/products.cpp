@@ -37,10 +37,6 @@ bool has_int4_units() {
 using setun::cuda::kTileK;
 using setun::cuda::WeightRule;
 
-int64_t packed_bytes(int64_t rows, int64_t columns) {
-  return 4 * setun::cuda::ternary_words(rows, setun::cuda::tiles_k(columns));
-}
-
 at::Tensor empty_packed(const at::Tensor& like, int64_t rows, int64_t columns) {
   return at::empty({packed_bytes(rows, columns)}, like.options().dtype(at::kByte));
 }
@@ -192,6 +188,10 @@ struct Product {
 };
 
 }  // namespace
+
+int64_t packed_bytes(int64_t rows, int64_t columns) {
+  return 4 * setun::cuda::ternary_words(rows, setun::cuda::tiles_k(columns));
+}
 
 at::Tensor pack_ternary(const at::Tensor& codes_in) {
   check_pack_ternary(codes_in);

@@ -56,6 +56,7 @@ TORCH_LIBRARY_IMPL(setun, CUDA, m) {
   m.impl("dropout_mask", dropout_mask);
   m.impl("sum_of_squares", sum_of_squares);
   m.impl("adamw_", adamw_);
+  m.impl("adamw_ternary_", adamw_ternary_);
 }
 
 }  // namespace setun::ops::cuda

@@ -60,6 +60,19 @@ at::Tensor drawn(const char* op, const at::Tensor& like, int64_t key, float kept
   return out;
 }
 
+at::Tensor update_workspace(const at::Tensor& p) {
+  return at::empty({setun::cuda::weight_workspace(p.numel())}, p.options().requires_grad(false));
+}
+
+setun::cuda::AdamWParams update_params(const at::Tensor& p, const at::Tensor& grad,
+                                       const at::Tensor& m, const at::Tensor& v,
+                                       const at::Tensor& factors, const at::Tensor& partial) {
+  const auto values = [](const at::Tensor& t) { return static_cast<float*>(t.data_ptr()); };
+  const int64_t rows = p.dim() == 2 ? p.size(0) : 1;
+  return {values(p),        grad.const_data_ptr<float>(),    values(m),      values(v), rows,
+          p.numel() / rows, factors.const_data_ptr<float>(), values(partial)};
+}
+
 }  // namespace
 
 at::Tensor rope(const at::Tensor& x_in, const at::Tensor& cos_in, const at::Tensor& sin_in,
@@ -160,26 +173,29 @@ at::Tensor sum_of_squares(const at::Tensor& x_in) {
 }
 
 void adamw_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m, const at::Tensor& v,
-            const at::Tensor& factors, const std::optional<at::Tensor>& absmean) {
-  check_adamw(p, grad, m, v, factors, absmean);
-  const int64_t n = p.numel();
-  if (n == 0) {
-    return;
+            const at::Tensor& factors) {
+  check_adamw(p, grad, m, v, factors);
+  if (p.numel() > 0) {
+    const at::Tensor partial = update_workspace(p);
+    const DeviceScope scope(p);
+    check_launch("adamw_", setun::cuda::adamw(update_params(p, grad, m, v, factors, partial),
+                                              scope.stream()));
   }
-  const auto values = [](const at::Tensor& t) { return static_cast<float*>(t.data_ptr()); };
-  const at::Tensor partial =
-      at::empty({setun::cuda::weight_workspace(n)}, p.options().requires_grad(false));
+}
+
+void adamw_ternary_(const at::Tensor& p, const at::Tensor& grad, const at::Tensor& m,
+                    const at::Tensor& v, const at::Tensor& factors, double eps,
+                    const at::Tensor& scale, const at::Tensor& packed) {
+  check_adamw(p, grad, m, v, factors);
+  check_adamw_ternary(p, eps, scale, packed, packed_bytes(p.size(0), p.size(1)));
+  const at::Tensor partial = update_workspace(p);
   const DeviceScope scope(p);
-  check_launch("adamw_",
-               setun::cuda::adamw({values(p), grad.const_data_ptr<float>(), values(m), values(v), 1,
-                                   n, factors.const_data_ptr<float>(), values(partial)},
-                                  scope.stream()));
-  if (absmean) {  // the mean itself: 0 in the place of the quantizer's eps
-    check_launch("adamw_", setun::cuda::weight_scale_of_partial(
-                               {values(p), false, 1, n, 0, setun::cuda::WeightRule::kAbsmean, 0,
-                                values(*absmean), nullptr, values(partial)},
-                               scope.stream()));
-  }
+  check_launch(
+      "adamw_ternary_",
+      setun::cuda::adamw_ternary({update_params(p, grad, m, v, factors, partial), 0,
+                                  static_cast<float>(eps), static_cast<float*>(scale.data_ptr()),
+                                  nullptr, static_cast<uint32_t*>(packed.data_ptr())},
+                                 scope.stream()));
 }
 
 }  // namespace setun::ops::cuda
