@@ -100,8 +100,6 @@ __global__ void __launch_bounds__(32) squares_total_kernel(SquaresParams p) {
   }
 }
 
-namespace {
-
 // The four nibbles of two bytes, one a byte.
 __device__ __forceinline__ uint32_t spread_nibbles(uint32_t x) {
   return (x & 0xfu) | (x & 0xf0u) << 4 | (x & 0xf00u) << 8 | (x & 0xf000u) << 12;
@@ -126,6 +124,8 @@ __global__ void __launch_bounds__(kElementThreads) int4_words_kernel(Int4WordsPa
   }
   p.words[index] = word;
 }
+
+namespace {
 
 dim3 element_grid(int64_t threads) {
   return dim3(static_cast<unsigned>(divide_up(threads, kElementThreads)));
