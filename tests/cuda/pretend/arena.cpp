@@ -71,7 +71,8 @@ void* Arena::take(std::size_t size) {
 void Arena::give_back(const Block& block) {
   const std::lock_guard lock(mutex_);
   if (block.data != nullptr) {
-    free_[{block.pool, block.size}].push_back(block.data);
+    const int pool = retired_.count(block.pool) > 0 ? 0 : block.pool;
+    free_[{pool, block.size}].push_back(block.data);
   }
 }
 
@@ -93,10 +94,20 @@ void Arena::protect(int access) {
   TORCH_CHECK(mprotect(base_, (used_ + 4095) & ~std::size_t{4095}, access) == 0, "mprotect failed");
 }
 
-void Arena::begin_recording() {
+int Arena::begin_recording() {
   const std::lock_guard lock(mutex_);
   pool_ = ++last_pool_;
+  move_free_blocks(
+      0, pool_);  // the lock's cost grows with the memory in use: rather these than new ones
+  for (const auto& [key, blocks] : free_) {
+    for (void* block : blocks) {
+      if (key.first == pool_) {
+        std::memset(unlocked(block), 0xFF, key.second);
+      }
+    }
+  }
   before_recording_.assign(open_, open_ + used_);
+  return pool_;
 }
 
 void Arena::end_recording() {
@@ -105,6 +116,24 @@ void Arena::end_recording() {
   std::memcpy(open_, before_recording_.data(), before_recording_.size());
   std::memset(open_ + before_recording_.size(), 0xFF, used_ - before_recording_.size());
   before_recording_ = {};
+}
+
+void Arena::retire(int pool) {
+  const std::lock_guard lock(mutex_);
+  retired_.insert(pool);
+  move_free_blocks(pool, 0);
+}
+
+void Arena::move_free_blocks(int from, int to) {
+  std::vector<std::pair<std::size_t, std::vector<void*>>> moved;
+  for (auto it = free_.lower_bound({from, 0}); it != free_.end() && it->first.first == from;) {
+    moved.emplace_back(it->first.second, std::move(it->second));
+    it = free_.erase(it);
+  }
+  for (const auto& [size, blocks] : moved) {
+    std::vector<void*>& others = free_[{to, size}];
+    others.insert(others.end(), blocks.begin(), blocks.end());
+  }
 }
 
 Arena& arena() {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -31,15 +32,18 @@ class Arena {
   void open();
   void close();
 
-  // Memory comes from the pool of a recording until back_to_common().
-  void begin_recording();
+  // Memory comes from a pool of the recording's own until end_recording(); its number.
+  int begin_recording();
   // All is again as begin_recording() found it, and the recording's memory holds 0xFF: nothing ran.
   void end_recording();
+  // The recording is gone: its memory is anybody's.
+  void retire(int pool);
 
  private:
   struct Block;
   void* take(std::size_t size);
   void give_back(const Block& block);
+  void move_free_blocks(int from, int to);
   void protect(int access);
 
   static constexpr std::size_t kReserved = std::size_t{1} << 30;
@@ -48,6 +52,7 @@ class Arena {
   int opened_ = 0;
   int pool_ = 0, last_pool_ = 0;  // 0: the common one
   std::vector<char> before_recording_;
+  std::set<int> retired_;
   std::map<std::pair<int, std::size_t>, std::vector<void*>> free_;  // by pool and size
   std::mutex mutex_;
 };

@@ -26,11 +26,12 @@ LaunchPlace here() {
 
 class Recording final : public ops::DeviceGraph {
  public:
+  ~Recording() override { arena().retire(pool_); }
   void begin() override {
     TORCH_CHECK(active == nullptr, "two recordings at once");
     stream_ = here().stream;
     TORCH_CHECK(stream_ != 0, "the default stream cannot be recorded");
-    arena().begin_recording();
+    pool_ = arena().begin_recording();
     active = this;
   }
   void end() override {
@@ -48,6 +49,7 @@ class Recording final : public ops::DeviceGraph {
 
  private:
   c10::StreamId stream_ = 0;
+  int pool_ = 0;
   std::vector<std::function<void()>> notes_;
 };
 
