@@ -68,7 +68,7 @@ std::size_t replays_of(const Case& one) {
 
 TEST_CASE("recorded steps have the bits of eager ones") {
   const std::string recipe = "recipes/quickstart.yaml";
-  const Overrides few = {"eval.every=4", "metrics.layers_every=0"};
+  const Overrides few = {"eval.every=2", "metrics.layers_every=0"};
   // Two eager steps, then two replays a step: compute and update.
   CHECK(replays_of({recipe, few, 8}) == 2 * 6);
   Overrides more = few;
