@@ -357,16 +357,6 @@ __global__ void __launch_bounds__(kRowThreads) token_kernel(TokenParams p) {
   }
 }
 
-__global__ void __launch_bounds__(kRowThreads) masked_kernel(MaskedParams p) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kRowThreads + threadIdx.x;
-  if (i >= p.rows * p.columns) {
-    return;
-  }
-  const int64_t row = i / p.columns, column = i % p.columns;
-  const uint32_t word = p.mask_bits[row * divide_up(p.columns, 32) + column / 32];
-  p.dx[i] = ((word >> (column % 32)) & 1u) != 0 ? p.dy[i] : 0.0f;
-}
-
 namespace {
 
 bool valid(const TokenParams& p) {
@@ -403,11 +393,6 @@ cudaError_t transform_tokens(const TokenParams& p, cudaStream_t stream) {
     return cudaErrorInvalidValue;
   }
   return p.is_bf16 ? launch_tokens<bf16>(p, stream) : launch_tokens<float>(p, stream);
-}
-
-cudaError_t apply_mask(const MaskedParams& p, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(divide_up(p.rows * p.columns, kRowThreads)));
-  return launch(masked_kernel, grid, dim3(kRowThreads), 0, stream, p);
 }
 
 }  // namespace setun::cuda

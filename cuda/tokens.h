@@ -57,13 +57,4 @@ inline constexpr int kMaxTokenSums = kMaxTokenColumns / 64;
 
 cudaError_t transform_tokens(const TokenParams& p, cudaStream_t stream);
 
-// dx = dy where a mask bit is set, else 0: the backward pass of sparsity.
-struct MaskedParams {
-  const float* dy;
-  const uint32_t* mask_bits;  // [rows, ceil(columns / 32)]
-  int64_t rows, columns;
-  float* dx;
-};
-cudaError_t apply_mask(const MaskedParams& p, cudaStream_t stream);
-
 }  // namespace setun::cuda

@@ -284,7 +284,8 @@ void visit_fields(V& v, Is<RunOptions> auto& o) {
   v("device", o.device, "where the run computes");
   v("compute", o.compute, "type of matrix products and attention; parameters and norms stay fp32");
   v("matmul_precision", o.matmul_precision,
-    "LibTorch's setting for fp32 products; medium: oneDNN, faster on AMD processors");
+    "LibTorch's setting for fp32 products; medium: oneDNN, faster on AMD processors, and TF32 on "
+    "CUDA");
   v("products", o.products,
     "of quantized linear layers: integer where their codes allow it, or always simulated in the "
     "compute type; the same codes, other rounding");

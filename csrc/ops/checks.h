@@ -109,6 +109,28 @@ inline void check_topk_mask(const at::Tensor& x, int64_t k) {
               ", the last dimension, got ", k);
 }
 
+inline std::vector<int64_t> mask_words(at::IntArrayRef shape) {
+  std::vector<int64_t> words = shape.vec();
+  words.back() = (words.back() + 31) / 32;
+  return words;
+}
+
+inline void check_pack_mask(const at::Tensor& keep) {
+  TORCH_CHECK(keep.scalar_type() == at::kBool && keep.dim() >= 1,
+              "pack_mask: expected a bool mask [..., K], got ", keep.scalar_type(), " ",
+              keep.sizes());
+}
+
+inline void check_apply_mask(const at::Tensor& x, const at::Tensor& bits) {
+  TORCH_CHECK((x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.dim() >= 1,
+              "apply_mask: expected fp32 or bf16 x [..., K], got ", x.scalar_type(), " ",
+              x.sizes());
+  const std::vector<int64_t> words = mask_words(x.sizes());
+  TORCH_CHECK(bits.scalar_type() == at::kInt && bits.sizes() == at::IntArrayRef(words),
+              "apply_mask: expected int32 bits of pack_mask ", at::IntArrayRef(words), ", got ",
+              bits.scalar_type(), " ", bits.sizes());
+}
+
 inline void check_nm_mask(const at::Tensor& x, int64_t n, int64_t m) {
   check_float_rows("nm_mask", x);
   TORCH_CHECK(m >= 1 && x.size(-1) % m == 0, "nm_mask: m ", m,

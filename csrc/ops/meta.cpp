@@ -101,6 +101,16 @@ at::Tensor nm_mask(const at::Tensor& x, int64_t n, int64_t m) {
   return at::empty(x.sizes(), x.options().dtype(at::kBool));
 }
 
+at::Tensor pack_mask(const at::Tensor& keep) {
+  check_pack_mask(keep);
+  return at::empty(mask_words(keep.sizes()), keep.options().dtype(at::kInt));
+}
+
+at::Tensor apply_mask(const at::Tensor& x, const at::Tensor& bits) {
+  check_apply_mask(x, bits);
+  return at::empty(x.sizes(), x.options());
+}
+
 at::Tensor dequantize_absmax(const at::Tensor& codes, const at::Tensor& scale) {
   check_absmax_codes("dequantize_absmax", codes, scale);
   return at::empty(codes.sizes(), scale.options());
@@ -177,6 +187,8 @@ TORCH_LIBRARY_IMPL(setun, Meta, m) {
   m.impl("hadamard", hadamard);
   m.impl("topk_mask", topk_mask);
   m.impl("nm_mask", nm_mask);
+  m.impl("pack_mask", pack_mask);
+  m.impl("apply_mask", apply_mask);
   m.impl("dequantize_absmax", dequantize_absmax);
   m.impl("dequantize_absmean", dequantize_absmean);
   m.impl("quantize_kv", quantize_kv);

@@ -110,6 +110,17 @@ at::Tensor nm_mask(const at::Tensor& x, int64_t n, int64_t m) {
   return op.call(x, n, m);
 }
 
+at::Tensor pack_mask(const at::Tensor& keep) {
+  static const auto op = find_operator<at::Tensor(const at::Tensor&)>("setun::pack_mask");
+  return op.call(keep);
+}
+
+at::Tensor apply_mask(const at::Tensor& x, const at::Tensor& bits) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&)>("setun::apply_mask");
+  return op.call(x, bits);
+}
+
 at::Tensor dequantize_absmax(const Codes& q) {
   static const auto op =
       find_operator<at::Tensor(const at::Tensor&, const at::Tensor&)>("setun::dequantize_absmax");

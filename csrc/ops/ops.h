@@ -77,6 +77,11 @@ at::Tensor hadamard(const at::Tensor& x, int64_t block);
 at::Tensor topk_mask(const at::Tensor& x, int64_t k);
 // The same for the n largest of every m consecutive elements (Block Q-Sparse); m divides K.
 at::Tensor nm_mask(const at::Tensor& x, int64_t n, int64_t m);
+// A mask as bits, which a backward pass keeps in an eighth of the memory: bool [..., K] -> int32
+// [..., ceil(K / 32)], bit i of a word is column i.
+at::Tensor pack_mask(const at::Tensor& keep);
+// x where a bit is set, else 0: x fp32 or bf16 [..., K], bits of pack_mask. No derivative.
+at::Tensor apply_mask(const at::Tensor& x, const at::Tensor& bits);
 
 // codes / scale, fp32; codes [..., K], scale [..., 1] as quantize_absmax returns them.
 at::Tensor dequantize_absmax(const Codes& q);

@@ -25,6 +25,8 @@ TORCH_LIBRARY(setun, m) {
   m.def("hadamard(Tensor x, int block) -> Tensor");
   m.def("topk_mask(Tensor x, int k) -> Tensor");
   m.def("nm_mask(Tensor x, int n, int m) -> Tensor");
+  m.def("pack_mask(Tensor keep) -> Tensor");
+  m.def("apply_mask(Tensor x, Tensor bits) -> Tensor");
   m.def("quantize_kv(Tensor h, int bits, float eps) -> (Tensor codes, Tensor scale)");
   m.def("fake_quantize_kv(Tensor h, int bits, float eps) -> Tensor");
   m.def(

@@ -77,7 +77,8 @@ struct DenseEdge : torch::autograd::Function<DenseEdge> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& dense,
                             const OptionalTensor& mask, const OptionalTensor& factor,
                             at::ScalarType compute) {
-    ctx->save_for_backward({mask.value_or(at::Tensor()), factor.value_or(at::Tensor())});
+    const at::Tensor bits = mask ? ops::pack_mask(*mask) : at::Tensor();
+    ctx->save_for_backward({bits, factor.value_or(at::Tensor())});
     return make_edge(dense, compute);
   }
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
@@ -86,7 +87,7 @@ struct DenseEdge : torch::autograd::Function<DenseEdge> {
     if (saved[1].defined()) {
       grad = grad * saved[1];
     }
-    return {saved[0].defined() ? grad * saved[0] : grad, {}, {}, {}};
+    return {saved[0].defined() ? ops::apply_mask(grad, saved[0]) : grad, {}, {}, {}};
   }
 };
 

@@ -20,7 +20,7 @@ enum class ComputeDtype {
 enum class NonFinitePolicy { kStop, kSkip };
 // LibTorch's setting of the same name for fp32 products. highest: its default BLAS. medium: oneDNN,
 // about twice as fast on AMD processors at fp32 accuracy; a processor with AMX may then round the
-// inputs of products to bf16.
+// inputs of products to bf16. On CUDA medium means TF32.
 enum class MatmulPrecision { kHighest, kMedium };
 
 template <>

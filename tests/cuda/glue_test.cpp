@@ -118,6 +118,19 @@ TEST_CASE("CUDA glue: operators of rows equal the CPU's bit for bit") {
   }
 }
 
+TEST_CASE("CUDA glue: masks of bits equal the CPU's, and keep the same elements") {
+  for (const int64_t columns : {int64_t{64}, int64_t{45}}) {
+    const at::Tensor x = input({2, 3, columns}), keep = input({2, 3, columns}).flip(0).gt(0);
+    const at::Tensor bits = glue::pack_mask(keep);
+    test::check_same({bits, glue::pack_mask(keep.transpose(0, 1))},
+                     {ops::pack_mask(keep), ops::pack_mask(keep.transpose(0, 1))});
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      test::check_same({glue::apply_mask(x.to(type), bits)}, {ops::apply_mask(x.to(type), bits)});
+    }
+  }
+  CHECK(glue::pack_mask(at::empty({0, 40}, at::kBool)).numel() == 0);
+}
+
 TEST_CASE("CUDA glue: weight operators equal the CPU's bit for bit") {
   for (const int64_t group : {int64_t{0}, int64_t{32}, int64_t{96}}) {
     for (const Operator& op : weight_operators(group)) {

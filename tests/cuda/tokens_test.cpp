@@ -2,6 +2,7 @@
 // the fused chains. The expected row is made of the references and of the portable step kernels,
 // which define the order of operations of norms.
 #include "tokens.h"
+#include "masks.h"
 
 #include <algorithm>
 #include <cmath>
@@ -454,13 +455,41 @@ SETUN_CUDA_TEST(tokens_mask_gradient) {
   }
   const Device<float> device_dy(dy), dx(dy.size());
   const Device<uint32_t> device_bits(bits);
-  CHECK_RUNS(
-      apply_mask({device_dy.data(), device_bits.data(), kRows, kColumns, dx.data()}, nullptr));
+  CHECK_RUNS(apply_mask({device_dy.data(), false, device_bits.data(), kRows, kColumns, dx.data()},
+                        nullptr));
   const Floats got = dx.read();
   for (size_t i = 0; i < dy.size(); ++i) {
     const size_t row = i / kColumns, column = i % kColumns;
     const bool kept = ((bits[row * 3 + column / 32] >> (column % 32)) & 1u) != 0;
     CHECK_THAT(same(got[i], kept ? dy[i] : 0.0f));
+  }
+}
+
+SETUN_CUDA_TEST(tokens_mask_bits) {
+  for (const int64_t columns : {int64_t{64}, int64_t{5}, int64_t{70}}) {
+    constexpr int64_t kRows = 3;
+    const int64_t words = (columns + 31) / 32;
+    Random random(14);
+    std::vector<uint8_t> keep(static_cast<size_t>(kRows * columns));
+    std::vector<uint32_t> wanted(static_cast<size_t>(kRows * words), 0);
+    std::vector<uint16_t> dy(keep.size()), kept(keep.size(), 0);
+    for (size_t i = 0; i < keep.size(); ++i) {
+      keep[i] = static_cast<uint8_t>(random.integer(0, 1));
+      dy[i] = static_cast<uint16_t>(random.integer(1, 0xffff));
+      kept[i] = keep[i] != 0 ? dy[i] : 0;
+      const auto row = static_cast<int64_t>(i) / columns,
+                 column = static_cast<int64_t>(i) % columns;
+      wanted[static_cast<size_t>(row * words + column / 32)] |= static_cast<uint32_t>(keep[i])
+                                                                << (column % 32);
+    }
+    const Device<uint8_t> device_keep(keep);
+    const Device<uint32_t> bits(wanted.size());
+    const Device<uint16_t> device_dy(dy), dx(dy.size());
+    CHECK_RUNS(pack_mask({device_keep.data(), kRows, columns, bits.data()}, nullptr));
+    CHECK_RUNS(
+        apply_mask({device_dy.data(), true, bits.data(), kRows, columns, dx.data()}, nullptr));
+    CHECK_THAT(bits.read() == wanted);
+    CHECK_THAT(dx.read() == kept);
   }
 }
 

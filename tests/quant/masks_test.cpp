@@ -84,5 +84,33 @@ TEST_CASE("masks: layout, input type, NaN and infinity, Meta, refused arguments"
   CHECK_THROWS_WITH(ops::nm_mask(x, 5, 4), Contains("n must be 1 to m = 4, got 5"));
 }
 
+TEST_CASE("a mask as bits keeps what the mask keeps", "[quant]") {
+  using Catch::Matchers::Contains;
+  for (const int64_t width : {1, 8, 31, 32, 33, 96, 1000}) {
+    at::Tensor x = normal({3, 5, width}, 3);
+    x[1][2][0] = std::numeric_limits<float>::quiet_NaN();
+    const at::Tensor keep = normal({3, 5, width}, 4).gt(0), bits = ops::pack_mask(keep);
+    CHECK(bits.sizes() == at::IntArrayRef({3, 5, (width + 31) / 32}));
+    for (int64_t i = 0; i < width; ++i) {
+      CHECK(bits.select(2, i / 32).bitwise_right_shift(i % 32).bitwise_and(1).to(at::kBool).equal(
+          keep.select(2, i)));
+    }
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor dy = x.to(type);
+      CHECK(same_bits(ops::apply_mask(dy, bits), at::where(keep, dy, at::zeros_like(dy))));
+      CHECK(same_bits(ops::apply_mask(dy.transpose(0, 1), ops::pack_mask(keep.transpose(0, 1))),
+                      ops::apply_mask(dy, bits).transpose(0, 1).contiguous()));
+    }
+    CHECK(test::alike(ops::pack_mask(keep.to(at::kMeta)), bits));
+    CHECK(test::alike(ops::apply_mask(x.to(at::kMeta), bits.to(at::kMeta)), x));
+  }
+  const at::Tensor keep = at::ones({2, 40}, at::kBool);
+  CHECK_THROWS_WITH(ops::pack_mask(at::ones({2, 40})), Contains("expected a bool mask"));
+  CHECK_THROWS_WITH(ops::apply_mask(at::ones({2, 70}), ops::pack_mask(keep)),
+                    Contains("expected int32 bits of pack_mask [2, 3], got Int [2, 2]"));
+  CHECK_THROWS_WITH(ops::apply_mask(at::ones({2, 40}, at::kDouble), ops::pack_mask(keep)),
+                    Contains("expected fp32 or bf16"));
+}
+
 }  // namespace
 }  // namespace setun

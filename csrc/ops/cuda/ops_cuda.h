@@ -41,6 +41,8 @@ at::Tensor absmean_scale(const char* op, const at::Tensor& w, int64_t group, dou
 at::Tensor hadamard(const at::Tensor& x, int64_t block);
 at::Tensor topk_mask(const at::Tensor& x, int64_t k);
 at::Tensor nm_mask(const at::Tensor& x, int64_t n, int64_t m);
+at::Tensor pack_mask(const at::Tensor& keep);
+at::Tensor apply_mask(const at::Tensor& x, const at::Tensor& bits);
 TensorPair rms_norm_forward(const at::Tensor& x, const std::optional<at::Tensor>& gain, double eps);
 TensorPair rms_norm_backward(const at::Tensor& grad, const at::Tensor& x,
                              const std::optional<at::Tensor>& gain, const at::Tensor& factor);

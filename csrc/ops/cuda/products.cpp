@@ -16,6 +16,9 @@
 namespace setun::ops::cuda {
 namespace {
 
+using setun::cuda::kTileK;
+using setun::cuda::WeightRule;
+
 // cuBLASLt's of the calling thread on the current device.
 void* lt_handle() {
 #if defined(SETUN_EMU)
@@ -33,9 +36,6 @@ bool has_int4_units() {
   return at::cuda::getCurrentDeviceProperties()->major == 8;
 #endif
 }
-
-using setun::cuda::kTileK;
-using setun::cuda::WeightRule;
 
 at::Tensor empty_packed(const at::Tensor& like, int64_t rows, int64_t columns) {
   return at::empty({packed_bytes(rows, columns)}, like.options().dtype(at::kByte));

@@ -27,6 +27,8 @@ TORCH_LIBRARY_IMPL(setun, CUDA, m) {
   m.impl("hadamard", hadamard);
   m.impl("topk_mask", topk_mask);
   m.impl("nm_mask", nm_mask);
+  m.impl("pack_mask", pack_mask);
+  m.impl("apply_mask", apply_mask);
   m.impl("quantize_kv", quantize_kv);
   m.impl("fake_quantize_kv", fake_quantize_kv);
   m.impl("quantize_kv_asymmetric", quantize_kv_asymmetric);

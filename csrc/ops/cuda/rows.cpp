@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cuda/masks.h"
 #include "cuda/norm_backward.h"
 #include "ops/checks.h"
 #include "ops/cuda/ops_cuda.h"
@@ -86,6 +87,37 @@ at::Tensor topk_mask(const at::Tensor& x, int64_t k) {
 at::Tensor nm_mask(const at::Tensor& x, int64_t n, int64_t m) {
   check_nm_mask(x, n, m);
   return top_of_every("nm_mask", x, m, n);
+}
+
+at::Tensor pack_mask(const at::Tensor& keep_in) {
+  check_pack_mask(keep_in);
+  const at::Tensor keep = keep_in.contiguous();
+  at::Tensor bits = at::empty(mask_words(keep.sizes()), keep.options().dtype(at::kInt));
+  if (bits.numel() > 0) {
+    const DeviceScope scope(keep);
+    check_launch("pack_mask",
+                 setun::cuda::pack_mask({static_cast<const uint8_t*>(keep.const_data_ptr()),
+                                         keep.numel() / keep.size(-1), keep.size(-1),
+                                         static_cast<uint32_t*>(bits.data_ptr())},
+                                        scope.stream()));
+  }
+  return bits;
+}
+
+at::Tensor apply_mask(const at::Tensor& x_in, const at::Tensor& bits_in) {
+  check_same_device("apply_mask", x_in, {bits_in});
+  check_apply_mask(x_in, bits_in);
+  const at::Tensor x = x_in.contiguous(), bits = bits_in.contiguous();
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  if (y.numel() > 0) {
+    const DeviceScope scope(x);
+    check_launch("apply_mask",
+                 setun::cuda::apply_mask({x.const_data_ptr(), x.scalar_type() == at::kBFloat16,
+                                          static_cast<const uint32_t*>(bits.const_data_ptr()),
+                                          x.numel() / x.size(-1), x.size(-1), y.data_ptr()},
+                                         scope.stream()));
+  }
+  return y;
 }
 
 TensorPair rms_norm_forward(const at::Tensor& x, const std::optional<at::Tensor>& gain,
