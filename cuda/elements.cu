@@ -125,6 +125,32 @@ __global__ void __launch_bounds__(kElementThreads) int4_words_kernel(Int4WordsPa
   p.words[index] = word;
 }
 
+__global__ void __launch_bounds__(kElementThreads) pack_mask_kernel(PackMaskParams p) {
+  const int64_t words = divide_up(p.columns, 32), index = global_thread();
+  const int64_t row = index / words, first = index % words * 32;
+  if (row >= p.rows) {
+    return;
+  }
+  const uint8_t* keep = p.keep + row * p.columns + first;
+  uint32_t word = 0;
+  for (int i = 0; i < 32 && first + i < p.columns; ++i) {
+    word |= static_cast<uint32_t>(keep[i] & 1) << i;
+  }
+  p.bits[index] = word;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kElementThreads) masked_kernel(MaskedParams p) {
+  const int64_t i = global_thread();
+  if (i >= p.rows * p.columns) {
+    return;
+  }
+  const int64_t row = i / p.columns, column = i % p.columns;
+  const uint32_t word = p.bits[row * divide_up(p.columns, 32) + column / 32];
+  const bool kept = ((word >> (column % 32)) & 1u) != 0;
+  static_cast<T*>(p.dx)[i] = kept ? static_cast<const T*>(p.dy)[i] : T{};
+}
+
 namespace {
 
 dim3 element_grid(int64_t threads) {
@@ -153,6 +179,17 @@ cudaError_t int4_words(const Int4WordsParams& p, cudaStream_t stream) {
   return launch(int4_words_kernel,
                 element_grid(setun::cuda::int4_words(p.rows, tiles_k(p.columns))),
                 dim3(kElementThreads), 0, stream, p);
+}
+
+cudaError_t pack_mask(const PackMaskParams& p, cudaStream_t stream) {
+  return launch(pack_mask_kernel, element_grid(p.rows * divide_up(p.columns, 32)),
+                dim3(kElementThreads), 0, stream, p);
+}
+
+cudaError_t apply_mask(const MaskedParams& p, cudaStream_t stream) {
+  const dim3 grid = element_grid(p.rows * p.columns), block(kElementThreads);
+  return p.is_bf16 ? launch(masked_kernel<bf16>, grid, block, 0, stream, p)
+                   : launch(masked_kernel<float>, grid, block, 0, stream, p);
 }
 
 cudaError_t draws(const DrawParams& p, cudaStream_t stream) {

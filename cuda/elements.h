@@ -1,5 +1,6 @@
 // Streams over elements with the CPU operators' bits: values of row codes, pairs of 4-bit codes,
-// draws of the counter-based generator (csrc/base/counter_rng.h), sums of squares in double.
+// masks of bits, draws of the counter-based generator (csrc/base/counter_rng.h), sums of squares in
+// double.
 #pragma once
 
 #include "runtime.h"
@@ -32,6 +33,25 @@ struct Int4WordsParams {
   uint32_t* words;  // [int4_words(rows, tiles_k(columns))]
 };
 cudaError_t int4_words(const Int4WordsParams& p, cudaStream_t stream);
+
+// Masks of bits, one word for 32 columns, and the gradient behind one (the straight-through
+// estimator of sparsity, Q-Sparse 2407.10969 eq. 4).
+struct PackMaskParams {
+  const uint8_t* keep;  // [rows, columns], 0 or 1
+  int64_t rows, columns;
+  uint32_t* bits;  // [rows, ceil(columns / 32)], bit i of a word is column i; 0 behind the last
+};
+cudaError_t pack_mask(const PackMaskParams& p, cudaStream_t stream);
+
+// dx = dy where a mask bit is set, else 0.
+struct MaskedParams {
+  const void* dy;  // [rows, columns] fp32 or bf16
+  bool is_bf16;
+  const uint32_t* bits;  // as pack_mask writes them
+  int64_t rows, columns;
+  void* dx;  // of dy's type
+};
+cudaError_t apply_mask(const MaskedParams& p, cudaStream_t stream);
 
 // Draw i of the key: uniform in [0, 1); or, with kept > 0, 0 where the draw's upper 53 bits are
 // below `dropped`, else `kept`: a dropout mask, dropped = ceil(probability 2^53).

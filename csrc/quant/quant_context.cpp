@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
+#include "quant/quantizers/weight_codes.h"
 
 namespace setun {
 namespace {
@@ -72,9 +73,7 @@ std::vector<std::optional<double>> QuantContext::ternary_eps_by_layer() const {
   for (const QuantPlan::Phase& phase : plan_.phases) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const LinearSpec& spec = phase.specs[i];
-      const bool whole = spec.weight.scheme == WeightScheme::kAbsmean &&
-                         spec.weight.granularity == Granularity::kTensor &&
-                         spec.weight.rounding == Rounding::kNearest;
+      const bool whole = packing_group(spec.weight, plan_.layers[i].in_features) == 0;
       if (products_.products == Products::kInteger && spec.has_integer_form() && whole &&
           !spec.rotation.rotates_weight()) {
         all[i] = spec.weight.eps;

@@ -58,7 +58,6 @@ StepTensors StepGraph::compute(const StepState& state, const Compute& compute) {
     record_compute(compute);
   }
   recording_->compute->replay();
-  ++replays_;
   for (const auto& [parameter, gradient] : recording_->gradients) {
     parameter.mutable_grad() = gradient;
   }

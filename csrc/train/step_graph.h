@@ -34,8 +34,6 @@ class StepGraph {
   // The same for the update that follows a compute(); an eager one's is not recorded.
   void update(const std::function<void()>& update);
 
-  int64_t replays() const { return replays_; }
-
  private:
   // What host code between launches depends on; another key is another graph.
   struct Key {
@@ -61,7 +59,6 @@ class StepGraph {
   int64_t eager_steps_ = 0;  // since key_ began
   std::optional<Recording> recording_;
   bool replayed_ = false;  // the last compute()
-  int64_t replays_ = 0;
 };
 
 }  // namespace setun

@@ -2,7 +2,7 @@
 // the fused chains. The expected row is made of the references and of the portable step kernels,
 // which define the order of operations of norms.
 #include "tokens.h"
-#include "masks.h"
+#include "elements.h"
 
 #include <algorithm>
 #include <cmath>

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cuda/masks.h"
+#include "cuda/elements.h"
 #include "cuda/norm_backward.h"
 #include "ops/checks.h"
 #include "ops/cuda/ops_cuda.h"
